@@ -1,0 +1,38 @@
+with observations as (
+
+    select * from {{ ref('int_identity_observations_grouped') }}
+
+),
+
+sightings as (
+
+    {% for column in ['user_key', 'subscriber_key', 'email_key', 'phone_key', 'anonymous_key'] %}
+    select
+        {{ column }} as identifier_key,
+        source_system,
+        observation_count,
+        first_seen_at,
+        last_seen_at
+    from observations
+    where {{ column }} is not null
+    {% if not loop.last %}
+    union all
+    {% endif %}
+    {% endfor %}
+
+),
+
+seen as (
+
+    select
+        identifier_key,
+        sum(observation_count) as observation_count,
+        count(distinct source_system) as source_count,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from sightings
+    group by identifier_key
+
+)
+
+select * from seen
