@@ -1,0 +1,79 @@
+"""`cdp`: the entry point, and where each package's commands are mounted."""
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from orchestration.commands import operate
+from orchestration.context import Context
+from orchestration.deployment import open_deployment
+from orchestration.errors import DeploymentError
+from orchestration.settings import Settings, utc_now
+
+app = typer.Typer(
+    name="cdp",
+    help="A warehouse-native, composable customer data platform.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.callback()
+def start(
+    ctx: typer.Context,
+    debug: Annotated[  # noqa: ARG001 (read by `main`, before typer: an error may come earlier)
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """A warehouse-native, composable customer data platform."""
+    settings = load_settings()
+    settings.export_environment()
+    ctx.obj = Context(
+        settings=settings,
+        deployment=open_deployment(settings, utc_now),
+        console=Console(stderr=True),
+    )
+
+
+def load_settings() -> Settings:
+    """The settings of this process; a wrong value is named as the variable that a person set."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        reasons = "; ".join(
+            f"CDP_{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise DeploymentError(f"The environment has a setting that cannot be used: {reasons}.") from error
+
+
+operate.register(app)
+
+
+def main() -> None:
+    """Run one command. Any failure is one line on stderr and exit code 1."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted.")
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 (the last door: whatever it is, a person gets one line)
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        else:
+            sys.stderr.write(f"Error: {one_line(error)}\n")
+        sys.exit(1)
+
+
+def one_line(error: BaseException) -> str:
+    """What happened, without line breaks; errors that are not ours say their type and how to see more."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if type(error).__module__.split(".")[0] in {"orchestration", "ingestion", "activation"}:
+        return text
+    return f"{type(error).__name__}: {text} (run `cdp --debug …` to see where)"

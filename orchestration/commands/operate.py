@@ -1,0 +1,60 @@
+"""Commands that look after the deployment: doctor, dbt."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from orchestration.context import context_of, echo_json
+from orchestration.dbt import dbt_arguments, opens_warehouse, run_dbt
+from orchestration.doctor import run_checks
+
+
+def register(app: typer.Typer) -> None:
+    """Mount these commands."""
+    app.command("doctor")(doctor)
+    app.command(
+        "dbt",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    )(dbt)
+
+
+def doctor(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+) -> None:
+    """Check versions, folders, locks, stores and configuration; say how to mend what is wrong."""
+    context = context_of(ctx)
+    checks = run_checks(context)
+    failed = [check for check in checks if not check.ok]
+    if as_json:
+        echo_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
+    else:
+        for check in checks:
+            mark = "ok  " if check.ok else "FAIL"
+            typer.echo(f"{mark}  {check.name:24} {check.found}")
+            if check.mend:
+                typer.echo(f"      {'':24} mend: {check.mend}")
+    if failed:
+        context.console.print(
+            escape(f"{len(failed)} of {len(checks)} checks failed: {', '.join(c.name for c in failed)}."),
+            style="red",
+        )
+        raise typer.Exit(1)
+
+
+def dbt(ctx: typer.Context) -> None:
+    """Run dbt on this deployment: its profile, folders and as_of, under the warehouse lock.
+
+    Everything after `cdp dbt` is handed on, e.g. `cdp dbt build --select marts.audiences`.
+    """
+    context = context_of(ctx)
+    context.settings.create_folders()
+    arguments = dbt_arguments(ctx.args or ["--help"], as_of=context.deployment.as_of())
+    if opens_warehouse(arguments):
+        with context.locked(f"cdp dbt {' '.join(ctx.args[:2])}"):
+            code = run_dbt(context.settings, arguments)
+    else:
+        code = run_dbt(context.settings, arguments)
+    raise typer.Exit(code)

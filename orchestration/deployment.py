@@ -1,0 +1,122 @@
+"""What this deployment reads from, and in which time it lives."""
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestration.errors import DeploymentError
+from orchestration.settings import Settings
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The facts that every command starts from.
+
+    `is_sample` is true when no source is configured: the facts are then the sample company's and the
+    time is the sample's own, so that a run gives the same result on any day.
+    """
+
+    settings: Settings
+    is_sample: bool
+    now: Callable[[], datetime]
+
+    @property
+    def sample_manifest_path(self) -> Path:
+        """Written last by the generator: a sample without it is not whole."""
+        return self.settings.sample_dir / "manifest.json"
+
+    def sample_manifest(self) -> dict[str, object] | None:
+        """The sample's manifest, or None before the first run."""
+        if not self.sample_manifest_path.exists():
+            return None
+        content = json.loads(self.sample_manifest_path.read_text(encoding="utf-8"))
+        return dict(content)
+
+    def as_of(self, chosen: datetime | None = None) -> datetime:
+        """The moment to decide for: what was asked, else the configured one, else the sample's, else now."""
+        if chosen is not None:
+            return chosen
+        if self.settings.as_of is not None:
+            return self.settings.as_of
+        return self.business_now()
+
+    def business_now(self) -> datetime:
+        """The time at which facts happen here: the sample's own end in a sample deployment."""
+        if self.is_sample and (manifest := self.sample_manifest()) is not None:
+            return parse_moment(str(manifest["as_of"]))
+        return self.now()
+
+    def identifier_key(self) -> bytes:
+        """The key that identifiers are hashed with; made on first use and never changed after.
+
+        A sample uses the key of its manifest, so that the same sample gives the same hashes anywhere.
+        """
+        if self.settings.identifier_key is not None:
+            return _parse_key(self.settings.identifier_key.get_secret_value(), "CDP_IDENTIFIER_KEY")
+        path = self.settings.identifier_key_path
+        if path.exists():
+            return _parse_key(path.read_text(encoding="ascii"), str(path))
+        manifest = self.sample_manifest() if self.is_sample else None
+        key = str(manifest["identifier_key"]) if manifest else secrets.token_hex(KEY_BYTES)
+        _write_private(path, key)
+        return _parse_key(key, str(path))
+
+
+def open_deployment(settings: Settings, now: Callable[[], datetime]) -> Deployment:
+    """Decide between the sample and the configured sources.
+
+    Raises DeploymentError when both meet in one CDP_HOME: invented people would mix with real ones.
+    """
+    configured = [
+        name
+        for name, folder in (
+            ("CDP_EVENTS_DIR", settings.events_dir),
+            ("CDP_LEGACY_SFMC_DIR", settings.legacy_sfmc_dir),
+        )
+        if folder is not None
+    ]
+    has_sample = (settings.sample_dir / "manifest.json").exists()
+    if configured and has_sample:
+        raise DeploymentError(
+            f"{settings.home} holds the invented sample company, and {' and '.join(configured)} names real "
+            f"sources; they would mix. Set CDP_HOME to a new folder for the real sources."
+        )
+    is_sample = not configured and (has_sample or not any(settings.event_log_dir.glob("*/*.log")))
+    return Deployment(settings=settings, is_sample=is_sample, now=now)
+
+
+def parse_moment(text: str) -> datetime:
+    """ISO 8601, UTC when no zone is given."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise DeploymentError(
+            f"{text!r} is not a moment; write it like 2010-12-10T00:00:00Z or 2010-12-10."
+        ) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _parse_key(text: str, where: str) -> bytes:
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) < KEY_BYTES // 2:
+        raise DeploymentError(
+            f"The identifier key in {where} is not hex text of at least {KEY_BYTES // 2} bytes. Restore the "
+            f"former one: with another key nobody's identifiers match what is already stored."
+        )
+    return key
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    temporary.write_text(text + "\n", encoding="ascii")
+    temporary.replace(path)

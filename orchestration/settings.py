@@ -1,0 +1,218 @@
+"""The only reader of the environment, and the edge where the clock is read.
+
+Every value can be set as an environment variable with the prefix `CDP_`; everything else in the
+house receives paths, keys and times as arguments.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+# Nothing of ours, and nothing of the tools we start, reports home.
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "DAGSTER_DISABLE_TELEMETRY": "yes",
+}
+
+
+def utc_now() -> datetime:
+    """The real time; called at the edge only and handed on as an argument."""
+    return datetime.now(tz=UTC)
+
+
+class Settings(BaseSettings):
+    """What a deployment may choose, each with a default that works on an empty machine."""
+
+    model_config = SettingsConfigDict(env_prefix="CDP_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default=PROJECT_ROOT / "var",
+        description="Folder that holds everything a run writes. Default: var/ in the project.",
+    )
+    as_of: datetime | None = Field(
+        default=None,
+        description="Moment that audiences and consent are decided for, ISO 8601 UTC. Default: now, "
+        "or the sample's own time.",
+    )
+    identifier_key: SecretStr | None = Field(
+        default=None,
+        description="Hex key of at least 16 bytes that identifiers are hashed with. Default: kept in "
+        "keys/identifier.key, made on the first run.",
+    )
+    events_dir: Path | None = Field(
+        default=None,
+        description="Folder of event files (*.jsonl) in Segment's archive form; each is imported once.",
+    )
+    legacy_sfmc_dir: Path | None = Field(
+        default=None,
+        description="Folder of Salesforce Marketing Cloud tracking extracts (*.zip).",
+    )
+    sample_events: int = Field(
+        default=200_000,
+        ge=1,
+        description="Size of the sample company that is made when no source is configured, in events.",
+    )
+    sample_seed: int = Field(default=7, description="Seed of that sample; same seed, same bytes.")
+    sandbox_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_535,
+        description="Loopback port of the built-in sandbox during a run; 0 takes a free one.",
+    )
+    ui_port: int = Field(default=3000, ge=1, le=65_535, description="Loopback port of the Dagster UI.")
+    lock_wait_seconds: float = Field(
+        default=900.0,
+        ge=0,
+        description="How long a writer waits for another one before it gives up.",
+    )
+    warehouse_memory_limit: str = Field(
+        default="2GB", description="DuckDB's memory limit in each process, e.g. 2GB; the rest spills to disk."
+    )
+    warehouse_threads: int = Field(default=2, ge=1, description="DuckDB's and dbt's threads.")
+    min_free_bytes: int = Field(
+        default=1_000_000_000, ge=0, description="`cdp doctor` warns below this much free disk."
+    )
+
+    @field_validator("home", "events_dir", "legacy_sfmc_dir")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.absolute()
+
+    @field_validator("as_of")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        """A time without a zone is UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    @property
+    def project_root(self) -> Path:
+        """Folder of the git checkout that this package is installed from."""
+        return PROJECT_ROOT
+
+    @property
+    def dbt_project_dir(self) -> Path:
+        """The dbt project."""
+        return PROJECT_ROOT / "dbt_project"
+
+    @property
+    def event_log_dir(self) -> Path:
+        """Append-only segments of everything received."""
+        return self.home / "event_log"
+
+    @property
+    def ingestion_dir(self) -> Path:
+        """dlt's working folder and chunk files."""
+        return self.home / "ingestion"
+
+    @property
+    def sample_dir(self) -> Path:
+        """The generated sample company, when there is one."""
+        return self.home / "sample"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that writers open under the lock."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that every writer of the warehouse locks."""
+        return self.home / "warehouse.lock"
+
+    @property
+    def snapshot_path(self) -> Path:
+        """The published copy that readers open."""
+        return self.home / "snapshot" / "warehouse.duckdb"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The operational store of activation."""
+        return self.home / "ledger.sqlite"
+
+    @property
+    def destinations_dir(self) -> Path:
+        """What file destinations would upload."""
+        return self.home / "destinations"
+
+    @property
+    def sandbox_path(self) -> Path:
+        """The sandbox's memory."""
+        return self.home / "sandbox.sqlite"
+
+    @property
+    def identifier_key_path(self) -> Path:
+        """The key file, readable by its owner only."""
+        return self.home / "keys" / "identifier.key"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's storage: runs, events, schedules."""
+        return self.home / "dagster"
+
+    @property
+    def dbt_target_dir(self) -> Path:
+        """dbt's artifacts: manifest, compiled SQL, run results."""
+        return self.home / "dbt" / "target"
+
+    @property
+    def dbt_log_dir(self) -> Path:
+        """dbt's own log."""
+        return self.home / "dbt" / "logs"
+
+    @cached_property
+    def executables_dir(self) -> Path:
+        """Folder of dbt and dagster of this very environment, whatever PATH says."""
+        return Path(sys.executable).parent
+
+    def child_environment(self) -> Mapping[str, str]:
+        """What the tools we start must find in their environment, beside what is there already.
+
+        dlt and DuckDB would otherwise put files in HOME, which may be empty, missing or read-only.
+        """
+        return {
+            **TELEMETRY_OFF,
+            "CDP_HOME": str(self.home),
+            "CDP_WAREHOUSE_PATH": str(self.warehouse_path),
+            "CDP_DBT_THREADS": str(self.warehouse_threads),
+            "DAGSTER_HOME": str(self.dagster_home),
+            "DBT_PROFILES_DIR": str(self.dbt_project_dir),
+            "DBT_PROJECT_DIR": str(self.dbt_project_dir),
+            "DBT_TARGET_PATH": str(self.dbt_target_dir),
+            "DBT_LOG_PATH": str(self.dbt_log_dir),
+            "DLT_DATA_DIR": str(self.ingestion_dir / "dlt"),
+            "DLT_PROJECT_DIR": str(self.ingestion_dir),
+            "PYTHONUTF8": "1",
+        }
+
+    def full_environment(self) -> dict[str, str]:
+        """The whole environment for a child process."""
+        return {**os.environ, **self.child_environment()}  # noqa: TID251 (this is the one reader)
+
+    def export_environment(self) -> None:
+        """Put the same into this process, for libraries that read the environment themselves."""
+        os.environ.update(self.child_environment())  # noqa: TID251 (see above)
+
+    def create_folders(self) -> None:
+        """Make the folders that a run writes to."""
+        for folder in (
+            self.home,
+            self.ingestion_dir,
+            self.snapshot_path.parent,
+            self.destinations_dir,
+            self.dagster_home,
+            self.dbt_target_dir,
+            self.dbt_log_dir,
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
