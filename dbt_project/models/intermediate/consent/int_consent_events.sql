@@ -37,11 +37,7 @@ events_identified as (
 
 channels as (
 
-    select
-        channel,
-        identifier_type
-    from {{ ref('identity_rules') }}
-    where channel is not null
+    select * from {{ ref('channels') }}
 
 ),
 

@@ -12,11 +12,7 @@ identifiers_seen as (
 
 channels as (
 
-    select
-        channel,
-        identifier_type
-    from {{ ref('identity_rules') }}
-    where channel is not null
+    select * from {{ ref('channels') }}
 
 ),
 
