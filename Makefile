@@ -52,15 +52,17 @@ lint: install-dev ## ruff, mypy --strict, import-linter, sqlfluff, dbt parse
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cdp dbt parse --quiet
-	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
+	CDP_WAREHOUSE_PATH=:memory: DBT_TARGET_PATH=$(CURDIR)/var/dbt/lint DBT_LOG_PATH=$(CURDIR)/var/dbt/logs \
+	  $(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
 
 format: install-dev ## let ruff and sqlfluff rewrite what they can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests --disable-progress-bar
+	CDP_WAREHOUSE_PATH=:memory: DBT_TARGET_PATH=$(CURDIR)/var/dbt/lint DBT_LOG_PATH=$(CURDIR)/var/dbt/logs \
+	  $(BIN)/sqlfluff fix dbt_project/models dbt_project/tests --disable-progress-bar
 
 parity: install-dev ## build the sample's models on Spark Connect and compare every mart row for row
-	tests/parity/run.sh
+	$(BIN)/python -m tests.parity
 
 bench: install-dev ## measure every stage against its bare limit
 	$(BIN)/python -m tests.benchmarks

@@ -1,4 +1,4 @@
--- every line that came in is accounted for, by the loads' own count and by the rows that stand in the tables
+-- every line that came in is accounted for, by the loads' own counts and by the rows in the tables
 with event_batches as (
 
     select * from {{ ref('stg_ingestion__event_batches') }}

@@ -22,7 +22,7 @@ exclusion_reasons as (
 
 ),
 
--- per person, channel and purpose: the address to use, or the weightiest reason against every address
+-- per person, channel and purpose: the address to use, or the weightiest reason against
 reachability as (
 
     select
@@ -31,7 +31,7 @@ reachability as (
         contact_points.purpose,
         max(
             case when contact_points.decision = 'allow' and contact_points.preference_rank = 1
-                then contact_points.identifier_key
+                    then contact_points.identifier_key
             end
         ) as chosen_identifier_key,
         min(exclusion_reasons.precedence) as first_reason_precedence

@@ -40,7 +40,8 @@ cancellations_by_person as (
 summarised as (
 
     select
-        coalesce(orders_by_person.canonical_id, cancellations_by_person.canonical_id) as canonical_id,
+        coalesce(orders_by_person.canonical_id, cancellations_by_person.canonical_id)
+            as canonical_id,
         coalesce(orders_by_person.order_count, 0) as order_count,
         coalesce(cancellations_by_person.cancellation_count, 0) as cancellation_count,
         coalesce(orders_by_person.ordered_pence, 0)

@@ -26,19 +26,47 @@ events_identified as (
 -- one row per value that a person gave for a trait
 trait_values as (
 
-    select event_id, 'country_code' as trait, country_code as trait_value from sign_ups
+    select
+        event_id,
+        'country_code' as trait,
+        country_code as trait_value
+    from sign_ups
     union all
-    select event_id, 'first_name' as trait, first_name as trait_value from sign_ups
+    select
+        event_id,
+        'first_name' as trait,
+        first_name as trait_value
+    from sign_ups
     union all
-    select event_id, 'last_name' as trait, last_name as trait_value from sign_ups
+    select
+        event_id,
+        'last_name' as trait,
+        last_name as trait_value
+    from sign_ups
     union all
-    select event_id, 'country_code' as trait, country_code as trait_value from identifications
+    select
+        event_id,
+        'country_code' as trait,
+        country_code as trait_value
+    from identifications
     union all
-    select event_id, 'first_name' as trait, first_name as trait_value from identifications
+    select
+        event_id,
+        'first_name' as trait,
+        first_name as trait_value
+    from identifications
     union all
-    select event_id, 'last_name' as trait, last_name as trait_value from identifications
+    select
+        event_id,
+        'last_name' as trait,
+        last_name as trait_value
+    from identifications
     union all
-    select event_id, 'country_code' as trait, country_code as trait_value from orders
+    select
+        event_id,
+        'country_code' as trait,
+        country_code as trait_value
+    from orders
 
 ),
 

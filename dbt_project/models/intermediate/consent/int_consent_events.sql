@@ -88,7 +88,7 @@ changes_of_one_address as (
 
 ),
 
--- a withdrawal that names no readable address covers every address of the person; a grant never does
+-- a withdrawal that names no readable address covers every address of the person, a grant none
 withdrawals_of_every_address as (
 
     select
@@ -153,7 +153,7 @@ sfmc_statements as (
 
 ),
 
--- the same address under several subscriber keys: a statement about one of them holds for the address
+-- one address under several subscriber keys: a statement about one key holds for the address
 sfmc_changes as (
 
     select
@@ -181,7 +181,8 @@ consent_events as (
         purpose,
         consent_status,
         capture_method,
-        case when consent_status = 'withdrawn' then 'withdrawal' else 'express_consent' end as legal_basis,
+        case when consent_status = 'withdrawn' then 'withdrawal' else 'express_consent' end
+            as legal_basis,
         source_system,
         event_id as source_record,
         policy_version,
@@ -190,14 +191,16 @@ consent_events as (
     from changes
     union all
     select
-        {{ dbt.hash("row_id || '>' || identifier_key || '>' || consent_status") }} as consent_event_id,
+        {{ dbt.hash("row_id || '>' || identifier_key || '>' || consent_status") }}
+            as consent_event_id,
         identifier_key,
         identifier_type,
         'email' as channel,
         'marketing' as purpose,
         consent_status,
         'import' as capture_method,
-        case when consent_status = 'withdrawn' then 'withdrawal' else 'legacy_import' end as legal_basis,
+        case when consent_status = 'withdrawn' then 'withdrawal' else 'legacy_import' end
+            as legal_basis,
         'sfmc' as source_system,
         row_id as source_record,
         cast(null as {{ dbt.type_string() }}) as policy_version,

@@ -35,10 +35,13 @@ latest_by_statement as (
         channel,
         purpose,
         max(case when statement = 'withdrawn' then consent_changed_at end) as last_withdrawn_at,
-        max(case when statement = 'granted' and is_own_act then consent_changed_at end) as last_own_grant_at,
+        max(case when statement = 'granted' and is_own_act then consent_changed_at end)
+            as last_own_grant_at,
         max(case when statement = 'granted' then consent_changed_at end) as last_granted_at,
-        max(case when statement = 'pending_double_opt_in' then consent_changed_at end) as last_pending_at,
-        max(case when statement = 'legacy_active' then consent_changed_at end) as last_legacy_active_at,
+        max(case when statement = 'pending_double_opt_in' then consent_changed_at end)
+            as last_pending_at,
+        max(case when statement = 'legacy_active' then consent_changed_at end)
+            as last_legacy_active_at,
         count(*) as consent_event_count
     from classified
     group by identifier_key, identifier_type, channel, purpose

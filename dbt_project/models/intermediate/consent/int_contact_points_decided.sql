@@ -90,7 +90,9 @@ ruled as (
         case
             when suppressions.identifier_key is not null then 'suppressed'
             when consent_states.consent_status = 'withdrawn' then 'withdrawn'
-            when consent_states.consent_status = 'pending_double_opt_in' then 'pending_double_opt_in'
+            when
+                consent_states.consent_status = 'pending_double_opt_in'
+                then 'pending_double_opt_in'
             when addresses.country_code is null then 'unknown_jurisdiction'
             when consent_policies.regime is null then 'no_policy'
             when consent_states.consent_status = 'granted' then 'granted'
@@ -158,7 +160,7 @@ ranked as (
             order by
                 case when decision = 'allow' then 0 else 1 end,
                 last_seen_at desc,
-                identifier_key
+                identifier_key asc
         ) as preference_rank
     from decided
 

@@ -1,9 +1,3 @@
-with observations as (
-
-    select * from {{ ref('int_identity_observations_grouped') }}
-
-),
-
 {% set identifier_columns = [
     ('user_key', 'user_id'),
     ('subscriber_key', 'sfmc_subscriber_key'),
@@ -11,16 +5,22 @@ with observations as (
     ('phone_key', 'phone'),
     ('anonymous_key', 'anonymous_id'),
 ] %}
+{% set pairs = [] %}
+{% for from_column, from_type in identifier_columns %}
+{% for to_column, to_type in identifier_columns[loop.index:] %}
+{% do pairs.append((from_column, from_type, to_column, to_type)) %}
+{% endfor %}
+{% endfor %}
+
+with observations as (
+
+    select * from {{ ref('int_identity_observations_grouped') }}
+
+),
 
 -- every two identifiers that one observation carries are one person, says that observation
 pairs as (
 
-    {% set pairs = [] %}
-    {% for from_column, from_type in identifier_columns %}
-        {% for to_column, to_type in identifier_columns[loop.index:] %}
-            {% do pairs.append((from_column, from_type, to_column, to_type)) %}
-        {% endfor %}
-    {% endfor %}
     {% for from_column, from_type, to_column, to_type in pairs %}
     select
         {{ from_column }} as from_key,

@@ -26,9 +26,17 @@ identifiers_resolved as (
 -- opens are left out: mail clients open messages that nobody reads
 contacts as (
 
-    select raw_email, sent_at, cast(null as timestamp) as clicked_at from sends
+    select
+        raw_email,
+        sent_at,
+        cast(null as timestamp) as clicked_at
+    from sends
     union all
-    select raw_email, cast(null as timestamp) as sent_at, clicked_at from clicks
+    select
+        raw_email,
+        cast(null as timestamp) as sent_at,
+        clicked_at
+    from clicks
 
 ),
 
