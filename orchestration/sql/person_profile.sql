@@ -1,0 +1,4 @@
+-- The profile of one person.
+select *
+from marts.profiles
+where canonical_id = $canonical_id
