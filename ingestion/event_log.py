@@ -1,0 +1,295 @@
+r"""The event log: append-only segment files that hold everything received, the source of truth.
+
+One record a line: `<received_at>\t<source>\t<raw message, verbatim>\n`, the time in 24 characters
+(`2010-12-01T08:26:00.000Z`). See docs/decisions/0002-event-log.md for the promises and their limits.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from ingestion.errors import EventLogDamagedError, EventLogFullError, RejectedInputError
+from ingestion.segments import (
+    Append,
+    AppendResult,
+    count_lines,
+    read_lines,
+    sync_folder,
+    whole_lines_end,
+)
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+BATCH_BYTES = 64 * 1024 * 1024
+BATCH_LINES = 250_000
+_IMPORT_LINES = 50_000
+_WAITING_LINES = 10_000
+_SOURCE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One received message: when the server had it, from which source, and its bytes as they came."""
+
+    received_at: datetime
+    source: str
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What one archive brought in; nothing when the same content was imported before."""
+
+    sha256: str
+    count: int
+    bytes: int
+    already_imported: bool
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Whole lines of one segment, with the place they were read from. Lines count from 1."""
+
+    segment: str
+    first_line: int
+    last_line: int
+    start_byte: int
+    end_byte: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A bounded group of slices: the unit that is validated, and committed or not."""
+
+    slices: tuple[Slice, ...]
+
+    @property
+    def lines(self) -> int:
+        """How many records the batch holds."""
+        return sum(part.last_line - part.first_line + 1 for part in self.slices)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of the log the batch covers."""
+        return sum(part.end_byte - part.start_byte for part in self.slices)
+
+
+def format_time(moment: datetime) -> str:
+    """The moment as the 24 characters that a record starts with (UTC, milliseconds)."""
+    if moment.tzinfo is None:
+        raise RejectedInputError(
+            f"Time {moment.isoformat()} has no time zone; pass a timezone-aware datetime."
+        )
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def encode(record: Record) -> tuple[str, bytes]:
+    """The day a record belongs to and its line; refuses what would break the line format."""
+    if not _SOURCE.fullmatch(record.source):
+        raise RejectedInputError(
+            f"Source name {record.source!r} cannot be written to the event log; "
+            "use a lower-case letter followed by at most 62 lower-case letters, digits or underscores."
+        )
+    if b"\n" in record.raw:
+        raise RejectedInputError(
+            f"A message of source {record.source!r} contains a line feed; "
+            "the log holds one message a line, so write JSON without line breaks."
+        )
+    time = format_time(record.received_at)
+    return time[:10], b"%b\t%b\t%b\n" % (time.encode(), record.source.encode(), record.raw)
+
+
+class EventLog:
+    """Append-only segments under one folder; safe for several processes on one machine."""
+
+    def __init__(self, root: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.root = root
+        self._segment_bytes = segment_bytes
+
+    def append(self, records: Iterable[Record]) -> AppendResult:
+        """Write the records and return once they are durable: all of them, or none.
+
+        Raises EventLogFullError when the disk is full and RejectedInputError for a record that
+        cannot be a line; in both cases, and when `records` itself raises, the log is as it was.
+        """
+        return self.append_lines(encode(record) for record in records)
+
+    def append_lines(self, lines: Iterable[tuple[str, bytes]]) -> AppendResult:
+        """`append` for lines that are already in the record format, each with its day."""
+        with self._locked(fcntl.LOCK_EX):
+            writing = Append(self.root, self._segment_bytes)
+            try:
+                for day, line in lines:
+                    writing.write(day, line)
+                return writing.finish()
+            except OSError as error:
+                writing.take_back()
+                if error.errno in _FULL:
+                    raise EventLogFullError(
+                        f"The event log at {self.root} is full ({os.strerror(error.errno or 0)}); "
+                        "nothing of this append was kept. Free space and send it again."
+                    ) from error
+                raise
+            except BaseException:
+                writing.take_back()
+                raise
+
+    def segments(self) -> dict[str, int]:
+        """Every segment and its readable length: the bytes up to its last line feed."""
+        if not self.root.exists():
+            return {}
+        with self._locked(fcntl.LOCK_SH):
+            return {
+                f"{path.parent.name}/{path.name}": whole_lines_end(path)
+                for path in sorted(self.root.glob("????-??-??/??????.log"))
+            }
+
+    def unread(
+        self, read_to: Mapping[str, int], *, max_bytes: int = BATCH_BYTES, max_lines: int = BATCH_LINES
+    ) -> Iterator[Batch]:
+        """What stands in the log beyond `read_to` (segment name to end byte), in bounded batches.
+
+        Only what was durable when the call began is given. A line longer than `max_bytes` comes alone.
+        """
+        parts: list[Slice] = []
+        room, lines_left = max_bytes, max_lines
+        for segment, end in self.segments().items():
+            start = read_to.get(segment, 0)
+            if start > end:
+                raise EventLogDamagedError(
+                    f"Segment {segment} ends at byte {end} but was read up to byte {start} before; "
+                    "restore the segment from its copy, do not edit segments."
+                )
+            if start == end:
+                continue
+            with (self.root / segment).open("rb") as file:
+                line = 1 + count_lines(file, start)
+                while start < end:
+                    data, lines = read_lines(file, start, end, room, lines_left, at_least_one=not parts)
+                    if data:
+                        parts.append(Slice(segment, line, line + lines - 1, start, start + len(data), data))
+                        start += len(data)
+                        line += lines
+                        room -= len(data)
+                        lines_left -= lines
+                    if not data or room <= 0 or lines_left <= 0:
+                        yield Batch(tuple(parts))
+                        parts, room, lines_left = [], max_bytes, max_lines
+        if parts:
+            yield Batch(tuple(parts))
+
+    def import_archive(self, path: Path, source: str, received_at: datetime | None = None) -> ImportResult:
+        """Append an archive of JSON lines in Segment's form, each message at its own receivedAt.
+
+        The same content is imported once (by sha256). Killed on the way, the next call goes on after the
+        last durable chunk; at most one chunk is then in the log twice, which validation counts as duplicates.
+        `received_at` is for lines at the start that carry no usable time of their own.
+        """
+        digest = _sha256(path)
+        manifest = self.root / "imports.json"
+        done = _read_imports(manifest).get(digest, {})
+        if done.get("complete"):
+            return ImportResult(digest, 0, 0, already_imported=True)
+        count = size = 0
+        with path.open("rb") as file:
+            file.seek(int(str(done.get("read_to", 0))))
+            if last := done.get("last_received_at"):
+                received_at = datetime.fromisoformat(str(last))
+            records = _archived_records(file, source, received_at, path)
+            while chunk := list(itertools.islice(records, _IMPORT_LINES)):
+                appended = self.append(chunk)
+                count += appended.count
+                size += sum(len(record.raw) + 1 for record in chunk)
+                received_at = chunk[-1].received_at
+                self._note_import(
+                    digest,
+                    {
+                        "archive": path.name,
+                        "source": source,
+                        "read_to": int(str(done.get("read_to", 0))) + size,
+                        "last_received_at": received_at.isoformat(),
+                        "complete": False,
+                    },
+                )
+        self._note_import(digest, {"archive": path.name, "source": source, "complete": True})
+        return ImportResult(digest, count, size, already_imported=False)
+
+    def _note_import(self, digest: str, entry: dict[str, object]) -> None:
+        with self._locked(fcntl.LOCK_EX):
+            manifest = self.root / "imports.json"
+            _write_imports(manifest, {**_read_imports(manifest), digest: entry})
+
+    @contextlib.contextmanager
+    def _locked(self, kind: int) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("ab") as lock:
+            fcntl.flock(lock, kind)
+            yield
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_imports(path: Path) -> dict[str, dict[str, object]]:
+    if not path.exists():
+        return {}
+    found = orjson.loads(path.read_bytes())
+    return dict(found)
+
+
+def _write_imports(path: Path, imports: dict[str, dict[str, object]]) -> None:
+    """Replace the file in one step, so that a reader sees the old or the new one."""
+    draft = path.with_suffix(".new")
+    with draft.open("wb") as file:
+        file.write(orjson.dumps(imports, option=orjson.OPT_INDENT_2))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def _received_at(line: bytes) -> datetime | None:
+    """The receivedAt of one archived message, or nothing where it is absent or unusable."""
+    try:
+        message = orjson.loads(line)
+        moment = datetime.fromisoformat(message["receivedAt"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _archived_records(
+    file: BinaryIO, source: str, received_at: datetime | None, path: Path
+) -> Iterator[Record]:
+    """The rest of an archive as records; a line without a usable time takes the one before it."""
+    waiting: list[bytes] = []
+    for line in file:
+        raw = line.removesuffix(b"\n")
+        received_at = _received_at(raw) or received_at
+        if received_at is None:
+            waiting.append(raw)
+            if len(waiting) > _WAITING_LINES:
+                break
+            continue
+        yield from (Record(received_at, source, early) for early in waiting)
+        waiting.clear()
+        yield Record(received_at, source, raw)
+    if waiting:
+        raise RejectedInputError(
+            f"Archive {path.name} begins with {len(waiting)} lines without a usable receivedAt; "
+            "say when they were received (--received-at)."
+        )
