@@ -1,0 +1,170 @@
+"""What a destination's adapter promises, and the data it exchanges with the delivery engine."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class OperationKind(StrEnum):
+    """What is to happen to one person at one destination."""
+
+    ADD = "add"
+    UPDATE = "update"
+    REMOVE = "remove"
+
+
+class OutcomeKind(StrEnum):
+    """What a destination made of one operation."""
+
+    DELIVERED = "delivered"
+    ACCEPTED = "accepted"  # taken, not yet an acknowledgement
+    REJECTED = "rejected"  # never send this again
+    DEFERRED = "deferred"  # certainly not done; try later
+    UNKNOWN = "unknown"  # may or may not have been done
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation as it leaves: `payload` is the canonical JSON text, frozen when it was planned."""
+
+    operation_id: str
+    kind: OperationKind
+    destination_key: str
+    payload: str | None
+
+
+class AdapterConfig(BaseModel):
+    """Settings of one destination; secrets are named here, never written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SyncOptions(BaseModel):
+    """What one sync may choose at a destination of this type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The place at a destination that one sync keeps: its list, the key field, and every field in order."""
+
+    sync_name: str
+    list_name: str
+    key_field: str
+    fields: tuple[str, ...]
+    options: SyncOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Operations that travel together. Members, order and idempotency key stay the same at every attempt."""
+
+    batch_id: int
+    idempotency_key: str
+    run_number: int
+    target: Target
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One operation's answer.
+
+    `concerns_batch` says that the answer was given to the whole request, not to this row.
+    `stops_destination` says that no other request can succeed until a person acts.
+    """
+
+    kind: OutcomeKind
+    reason: str | None = None
+    retry_after: timedelta | None = None
+    receipt: str | None = None
+    concerns_batch: bool = False
+    stops_destination: bool = False
+
+
+DELIVERED = Outcome(OutcomeKind.DELIVERED)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `limit` requests in every window of `seconds`."""
+
+    limit: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a kind of destination can do, as data that the planner and the engine read.
+
+    `idempotency_lifetime` is how long the destination recognises a repeated key; None means not at all.
+    """
+
+    modes: frozenset[str]
+    operations: frozenset[OperationKind]
+    max_batch_rows: int
+    max_batch_bytes: int
+    rates: tuple[Rate, ...]
+    idempotency_lifetime: timedelta | None
+    can_read_back: bool
+    can_list_members: bool
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every adapter may be given besides its own settings."""
+
+    destination: str
+    files_root: Path
+    sandbox_url: Callable[[], str]
+    resolve_secret: Callable[[str], str]
+
+
+class Adapter(ABC):
+    """Speaks one kind of destination's wire format. It never sleeps, retries, remembers or logs a payload."""
+
+    type_name: ClassVar[str]
+    config_type: ClassVar[type[AdapterConfig]]
+    options_type: ClassVar[type[SyncOptions]] = SyncOptions
+
+    @classmethod
+    @abstractmethod
+    def build(cls, config: AdapterConfig, surroundings: Surroundings) -> Self:
+        """Make the adapter of one configured destination."""
+
+    @classmethod
+    @abstractmethod
+    def capabilities(cls, config: AdapterConfig) -> Capabilities:
+        """Say what this destination can do; needs no connection."""
+
+    @abstractmethod
+    async def deliver(self, batch: Batch) -> Sequence[Outcome]:
+        """Send the batch once and answer one outcome per operation, in order; never raises for an answer."""
+
+    async def read_back(self, batch: Batch) -> Sequence[Outcome]:
+        """Ask the destination what it holds, and answer `delivered`, `deferred` (not there) or `unknown`."""
+        return [Outcome(OutcomeKind.UNKNOWN, "no_read_back")] * len(batch.operations)
+
+    async def list_members(self, target: Target) -> dict[str, str]:
+        """Destination key -> canonical payload text of every member the destination holds."""
+        raise NotImplementedError(f"destinations of type {self.type_name} cannot list their members")
+
+    async def finish(self, target: Target) -> None:
+        """Called after the last batch of a sync run, and after recovery."""
+
+    async def __aenter__(self) -> Self:
+        """Open connections; the same adapter may be entered again after it was left."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close connections."""

@@ -1,0 +1,268 @@
+"""Writes what would be uploaded: one immutable file per batch, and `current`, the membership that results.
+
+Values are written raw, by contract: these files are the upload. CSV is RFC 4180 (comma, CRLF, doubled quotes); it
+cannot tell null from an empty text, JSON lines can.
+"""
+
+import asyncio
+import csv
+import errno
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import ClassVar, Literal, Self, cast
+
+import orjson
+from pydantic import Field
+
+from activation.adapters.base import (
+    DELIVERED,
+    Adapter,
+    AdapterConfig,
+    Batch,
+    Capabilities,
+    OperationKind,
+    Outcome,
+    OutcomeKind,
+    Surroundings,
+    SyncOptions,
+    Target,
+)
+
+FOR_EVER = timedelta(days=36_500)
+STATE_FILE = ".current.json"  # which file is current, and the last batch in it
+
+
+class FileConfig(AdapterConfig):
+    """Settings of a file destination. `folder` is below the home's destinations, by default the destination's name."""
+
+    folder: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    max_batch_rows: int = Field(default=50_000, gt=0, le=1_000_000)
+
+
+class FileOptions(SyncOptions):
+    """What a sync chooses."""
+
+    format: Literal["csv", "jsonl"] = "csv"
+
+
+class FileAdapter(Adapter):
+    """Adapter of file destinations."""
+
+    type_name: ClassVar[str] = "file"
+    config_type: ClassVar[type[AdapterConfig]] = FileConfig
+    options_type: ClassVar[type[SyncOptions]] = FileOptions
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @classmethod
+    def build(cls, config: AdapterConfig, surroundings: Surroundings) -> Self:
+        """Make the adapter; folders are created with the first file."""
+        return cls(surroundings.files_root / (cast(FileConfig, config).folder or surroundings.destination))
+
+    @classmethod
+    def capabilities(cls, config: AdapterConfig) -> Capabilities:
+        """Idempotent for ever: a batch that was written once is found by its name."""
+        return Capabilities(
+            modes=frozenset({"mirror"}),
+            operations=frozenset({OperationKind.ADD, OperationKind.UPDATE, OperationKind.REMOVE}),
+            max_batch_rows=cast(FileConfig, config).max_batch_rows,
+            max_batch_bytes=256 * 1024 * 1024,
+            rates=(),
+            idempotency_lifetime=FOR_EVER,
+            can_read_back=False,
+            can_list_members=True,
+        )
+
+    async def deliver(self, batch: Batch) -> Sequence[Outcome]:
+        """Write the batch's file, whole or not at all."""
+        outcome = await asyncio.to_thread(self._write_batch, batch)
+        return [outcome] * len(batch.operations)
+
+    async def finish(self, target: Target) -> None:
+        """Bring `current` to the last batch."""
+        await asyncio.to_thread(self._refresh_current, target)
+
+    async def list_members(self, target: Target) -> dict[str, str]:
+        """The members after the last batch, as canonical payload texts."""
+        members = await asyncio.to_thread(self._members, target)
+        try:
+            return dict(members.execute("select destination_key, payload from members"))
+        finally:
+            members.close()
+
+    def _write_batch(self, batch: Batch) -> Outcome:
+        folder = self._root / batch.target.sync_name
+        file = folder / f"{batch.run_number:06d}-{batch.batch_id:08d}.{_format(batch.target)}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if file.exists():
+                # Same name, same batch: written by an attempt whose outcome was not recorded.
+                return DELIVERED
+            _write_durably(file, _batch_lines(batch))
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "io_error").lower()
+            stops = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC)
+            return Outcome(
+                OutcomeKind.DEFERRED, f"file_{reason}", concerns_batch=True, stops_destination=stops
+            )
+        return DELIVERED
+
+    def _refresh_current(self, target: Target) -> None:
+        folder = self._root / target.sync_name
+        batches = _batch_files(folder)
+        state = _read_state(folder)
+        wanted = {"through": batches[-1].name if batches else "", "current": f"current.{_format(target)}"}
+        if not batches or state == wanted:
+            return
+        members = self._members(target)
+        try:
+            _write_durably(folder / wanted["current"], _current_lines(target, members))
+        finally:
+            members.close()
+        # A crash before this line is harmless: the same batches are replayed onto the same end state.
+        _write_durably(folder / STATE_FILE, [orjson.dumps(wanted)])
+        if state and state["current"] != wanted["current"]:
+            (folder / state["current"]).unlink(missing_ok=True)
+
+    def _members(self, target: Target) -> sqlite3.Connection:
+        """`current` and the batches after it, in a temporary table on disk: memory stays flat."""
+        folder = self._root / target.sync_name
+        members = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        members.execute("create table members (destination_key text primary key, payload text) without rowid")
+        members.execute("begin")
+        state = _read_state(folder)
+        if state:
+            members.executemany(
+                "insert into members values (?, ?)", _read_current(folder / state["current"], target)
+            )
+        for file in _batch_files(folder, after=state["through"] if state else ""):
+            for do, destination_key, payload in _read_batch(file, target):
+                if do == "remove":
+                    members.execute("delete from members where destination_key = ?", (destination_key,))
+                else:
+                    members.execute(
+                        "insert into members values (?, ?) on conflict do update set payload = excluded.payload",
+                        (destination_key, payload),
+                    )
+        members.execute("commit")
+        return members
+
+
+def _format(target: Target) -> str:
+    return cast(FileOptions, target.options).format
+
+
+def _batch_files(folder: Path, *, after: str = "") -> list[Path]:
+    """Complete batch files in the order of their batches, from the one after that name on."""
+    files = sorted(file for file in folder.glob("[0-9]*-[0-9]*.*") if file.suffix in (".csv", ".jsonl"))
+    return [file for file in files if file.stem > Path(after).stem]
+
+
+def _read_state(folder: Path) -> dict[str, str] | None:
+    try:
+        state: dict[str, str] = orjson.loads((folder / STATE_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    return state
+
+
+def _batch_lines(batch: Batch) -> Iterator[bytes]:
+    """The upload: what to do, the key, and the fields of one operation a line."""
+    key_field, *others = batch.target.fields
+    if _format(batch.target) == "jsonl":
+        for operation in batch.operations:
+            row: dict[str, object] = {"do": _do(operation.kind), "key": operation.destination_key}
+            if operation.payload is not None:
+                row["fields"] = orjson.Fragment(operation.payload)
+            yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        return
+    yield _csv_line(["do", key_field, *others])
+    for operation in batch.operations:
+        fields = orjson.loads(operation.payload) if operation.payload is not None else {}
+        yield _csv_line(
+            [_do(operation.kind), operation.destination_key, *(_csv_text(fields.get(f)) for f in others)]
+        )
+
+
+def _current_lines(target: Target, members: sqlite3.Connection) -> Iterator[bytes]:
+    """The membership, in order of key."""
+    key_field, *others = target.fields
+    is_csv = _format(target) == "csv"
+    if is_csv:
+        yield _csv_line([key_field, *others])
+    for destination_key, payload in members.execute("select * from members order by destination_key"):
+        if is_csv:
+            fields = orjson.loads(payload)
+            yield _csv_line([destination_key, *(_csv_text(fields.get(field)) for field in others)])
+        else:
+            row = {"key": destination_key, "fields": orjson.Fragment(payload)}
+            yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _read_batch(file: Path, target: Target) -> Iterator[tuple[str, str, str]]:
+    """(what to do, key, payload text) of every line of a batch file."""
+    for row in _read_rows(file, target):
+        do = row.pop("do")
+        key, payload = _key_and_payload(row)
+        yield str(do), key, payload
+
+
+def _read_current(file: Path, target: Target) -> Iterator[tuple[str, str]]:
+    for row in _read_rows(file, target):
+        yield _key_and_payload(row)
+
+
+def _key_and_payload(row: dict[str, object]) -> tuple[str, str]:
+    return str(row["key"]), orjson.dumps(row.get("fields", {}), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _read_rows(file: Path, target: Target) -> Iterator[dict[str, object]]:
+    """Rows as JSON lines have them; a CSV's values stay texts."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        if file.suffix == ".jsonl":
+            for line in lines:
+                yield orjson.loads(line)
+            return
+        for row in csv.DictReader(lines):
+            do, key = row.pop("do", None), row.pop(target.key_field)
+            yield {"do": do, "key": key, "fields": row}
+
+
+def _do(kind: OperationKind) -> str:
+    return "remove" if kind is OperationKind.REMOVE else "upsert"
+
+
+def _csv_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _csv_line(values: list[str]) -> bytes:
+    line = StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(values)
+    return line.getvalue().encode()
+
+
+def _write_durably(file: Path, lines: Iterable[bytes]) -> None:
+    """Write a file that is seen whole or not at all, and survives a power cut once this returns."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        with partial.open("wb") as target:
+            target.writelines(lines)
+            target.flush()
+            os.fsync(target.fileno())
+        partial.replace(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,268 @@
+"""Pushes batches as JSON over HTTP to the built-in sandbox, or to any service that speaks the same small protocol.
+
+POST /lists/{list}/operations   {"key_field": …, "operations": [{"do": "upsert", "key": …, "fields": {…}},
+                                {"do": "remove", "key": …}]}, header Idempotency-Key
+200                             {"results": [{"status": "delivered"} | {"status": "rejected" | "deferred", "reason": …}]}
+POST /lists/{list}/read         {"keys": […]} -> {"members": {key: fields | null}}
+GET  /lists/{list}/members      JSON lines {"key": …, "fields": {…}}
+"""
+
+import asyncio
+import email.utils
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import ClassVar, Literal, Self, cast
+
+import httpx
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from activation.adapters.base import (
+    DELIVERED,
+    Adapter,
+    AdapterConfig,
+    Batch,
+    Capabilities,
+    Operation,
+    OperationKind,
+    Outcome,
+    OutcomeKind,
+    Rate,
+    Surroundings,
+    Target,
+)
+from activation.errors import ConfigError
+
+BUILT_IN = "builtin:sandbox"
+# A request that never left can be sent again without a thought; any other failure may have arrived.
+NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+CANNOT_EVER = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)
+WRONG_PLACE = {
+    401: "unauthorised",
+    403: "forbidden",
+    404: "no_such_address",
+    405: "no_such_address",
+    410: "gone",
+}
+
+
+class SecretReference(BaseModel):
+    """The name of a secret; its value never stands in a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    secret: str
+
+
+class RateConfig(BaseModel):
+    """At most `limit` requests in every window of `seconds`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    limit: int = Field(gt=0)
+    seconds: float = Field(gt=0)
+
+
+class WebhookConfig(AdapterConfig):
+    """Settings of a webhook destination; `url: builtin:sandbox` means the sandbox of this project."""
+
+    url: str = Field(pattern=r"^(https?://.+|builtin:sandbox)$")
+    token: SecretReference | None = None
+    max_batch_rows: int = Field(default=500, gt=0, le=10_000)
+    max_batch_bytes: int = Field(default=1_000_000, gt=0)
+    rates: tuple[RateConfig, ...] = ()
+    timeout_seconds: float = Field(default=30, gt=0, le=60)
+    idempotency_lifetime_hours: float = Field(default=24, ge=0)
+
+
+class WebhookAdapter(Adapter):
+    """Adapter of webhook destinations."""
+
+    type_name: ClassVar[str] = "webhook"
+    config_type: ClassVar[type[AdapterConfig]] = WebhookConfig
+
+    def __init__(self, config: WebhookConfig, surroundings: Surroundings) -> None:
+        self._config = config
+        self._surroundings = surroundings
+        self._http: httpx.AsyncClient | None = None
+
+    @classmethod
+    def build(cls, config: AdapterConfig, surroundings: Surroundings) -> Self:
+        """Make the adapter; nothing is opened yet."""
+        return cls(cast(WebhookConfig, config), surroundings)
+
+    @classmethod
+    def capabilities(cls, config: AdapterConfig) -> Capabilities:
+        """Idempotent for the configured lifetime, readable, listable."""
+        settings = cast(WebhookConfig, config)
+        lifetime = timedelta(hours=settings.idempotency_lifetime_hours)
+        return Capabilities(
+            modes=frozenset({"mirror"}),
+            operations=frozenset({OperationKind.ADD, OperationKind.UPDATE, OperationKind.REMOVE}),
+            max_batch_rows=settings.max_batch_rows,
+            max_batch_bytes=settings.max_batch_bytes,
+            rates=tuple(Rate(rate.limit, rate.seconds) for rate in settings.rates),
+            idempotency_lifetime=lifetime or None,
+            can_read_back=True,
+            can_list_members=True,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool."""
+        url = self._surroundings.sandbox_url() if self._config.url == BUILT_IN else self._config.url
+        headers = {}
+        if self._config.token is not None:
+            headers["Authorization"] = (
+                f"Bearer {self._surroundings.resolve_secret(self._config.token.secret)}"
+            )
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=url, headers=headers, timeout=self._config.timeout_seconds, trust_env=False
+            )
+        except httpx.InvalidURL as error:
+            raise ConfigError(
+                f"destinations.yml: {self._surroundings.destination}.url: not an address ({error}); correct it."
+            ) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connection pool."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def deliver(self, batch: Batch) -> Sequence[Outcome]:
+        """Send the batch once; the answer to the whole request is spread over its operations."""
+        size = len(batch.operations)
+        response = await self._call(
+            "POST",
+            f"/lists/{batch.target.list_name}/operations",
+            content=_body(batch),
+            headers={"Idempotency-Key": batch.idempotency_key, "Content-Type": "application/json"},
+        )
+        if isinstance(response, Outcome):
+            return [response] * size
+        if response.status_code != httpx.codes.OK:
+            return [_whole_answer(response)] * size
+        try:
+            results = orjson.loads(response.content)["results"]
+            if len(results) != size:
+                raise ValueError("as many results as operations were expected")
+            return [_row_answer(result) for result in results]
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return [Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)] * size
+
+    async def read_back(self, batch: Batch) -> Sequence[Outcome]:
+        """Compare the destination's members with what each operation wanted."""
+        size = len(batch.operations)
+        response = await self._call(
+            "POST",
+            f"/lists/{batch.target.list_name}/read",
+            content=orjson.dumps({"keys": [operation.destination_key for operation in batch.operations]}),
+            headers={"Content-Type": "application/json"},
+        )
+        if isinstance(response, Outcome) or response.status_code != httpx.codes.OK:
+            return [Outcome(OutcomeKind.UNKNOWN, "read_back_failed", concerns_batch=True)] * size
+        try:
+            members = orjson.loads(response.content)["members"]
+            return [_held(operation, members[operation.destination_key]) for operation in batch.operations]
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            return [Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)] * size
+
+    async def list_members(self, target: Target) -> dict[str, str]:
+        """Everything the destination holds in the list, as canonical payload texts."""
+        response = await self._call("GET", f"/lists/{target.list_name}/members")
+        if isinstance(response, Outcome) or response.status_code != httpx.codes.OK:
+            raise ConnectionError(
+                f"list {target.list_name!r} could not be read from {self._surroundings.destination!r}"
+            )
+        rows = [orjson.loads(line) for line in response.content.splitlines() if line]
+        return {row["key"]: orjson.dumps(row["fields"], option=orjson.OPT_SORT_KEYS).decode() for row in rows}
+
+    async def _call(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        *,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response | Outcome:
+        """The response, or the outcome that its absence means; the time limit covers the whole exchange."""
+        if self._http is None:
+            raise RuntimeError("the adapter is used outside its `async with` block")
+        try:
+            async with asyncio.timeout(self._config.timeout_seconds):
+                return await self._http.request(method, path, content=content, headers=headers)
+        except NEVER_LEFT:
+            return Outcome(OutcomeKind.DEFERRED, "unreachable", concerns_batch=True)
+        except CANNOT_EVER:
+            return Outcome(OutcomeKind.DEFERRED, "bad_address", concerns_batch=True, stops_destination=True)
+        except (TimeoutError, httpx.TimeoutException):
+            return Outcome(OutcomeKind.UNKNOWN, "timeout", concerns_batch=True)
+        except httpx.HTTPError as error:
+            return Outcome(OutcomeKind.UNKNOWN, f"broken_answer_{type(error).__name__}", concerns_batch=True)
+
+
+def _body(batch: Batch) -> bytes:
+    """The same bytes at every attempt: payloads are the frozen texts, placed as they are."""
+    operations: list[dict[str, object]] = []
+    for operation in batch.operations:
+        if operation.kind is OperationKind.REMOVE:
+            operations.append({"do": "remove", "key": operation.destination_key})
+        else:
+            fields = orjson.Fragment(operation.payload or "{}")
+            operations.append({"do": "upsert", "key": operation.destination_key, "fields": fields})
+    return orjson.dumps({"key_field": batch.target.key_field, "operations": operations})
+
+
+def _whole_answer(response: httpx.Response) -> Outcome:
+    """What a status other than 200 says about every row of the request."""
+    status = response.status_code
+    retry_after = _retry_after(response)
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Outcome(OutcomeKind.DEFERRED, "rate_limited", retry_after=retry_after, concerns_batch=True)
+    if status == httpx.codes.SERVICE_UNAVAILABLE and retry_after is not None:
+        return Outcome(OutcomeKind.DEFERRED, "unavailable", retry_after=retry_after, concerns_batch=True)
+    if status in WRONG_PLACE:
+        return Outcome(OutcomeKind.DEFERRED, WRONG_PLACE[status], concerns_batch=True, stops_destination=True)
+    if status in (400, 413, 422):
+        return Outcome(OutcomeKind.REJECTED, f"http_{status}", concerns_batch=True)
+    return Outcome(OutcomeKind.UNKNOWN, f"http_{status}", concerns_batch=True)
+
+
+def _row_answer(result: dict[str, object]) -> Outcome:
+    status, reason = result["status"], result.get("reason")
+    if status == "delivered":
+        return DELIVERED
+    if status == "rejected":
+        return Outcome(OutcomeKind.REJECTED, str(reason or "rejected"))
+    if status == "deferred":
+        return Outcome(OutcomeKind.DEFERRED, str(reason or "deferred"))
+    raise ValueError("a status of the protocol was expected")
+
+
+def _held(operation: Operation, fields: dict[str, object] | None) -> Outcome:
+    absent = Outcome(OutcomeKind.DEFERRED, "not_there", retry_after=timedelta(0), concerns_batch=True)
+    if operation.kind is OperationKind.REMOVE:
+        return DELIVERED if fields is None else absent
+    wanted: dict[str, object] = orjson.loads(operation.payload or "{}")
+    is_there = fields is not None and all(
+        field in fields and fields[field] == wanted[field] for field in wanted
+    )
+    return DELIVERED if is_there else absent
+
+
+def _retry_after(response: httpx.Response) -> timedelta | None:
+    """RFC 9110 section 10.2.3: seconds, or a date compared with the answer's own Date."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return timedelta(seconds=min(int(text), 86_400))
+    try:
+        until = email.utils.parsedate_to_datetime(text)
+        now = email.utils.parsedate_to_datetime(response.headers["Date"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    until, now = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in (until, now))
+    wait: timedelta = cast(datetime, until) - cast(datetime, now)
+    return max(timedelta(0), min(wait, timedelta(days=1)))

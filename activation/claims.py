@@ -1,0 +1,252 @@
+"""Takes intents to deliver them: one transaction passes the gate and makes the batch durable as in flight."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from activation import gate
+from activation.adapters.base import Batch, Operation, OperationKind
+from activation.config import Sync
+from activation.ledger import Ledger, Transaction
+from activation.sql_files import read_sql
+from activation.times import from_micros, to_micros
+
+REMOVALS, WRITES = 0, 1
+ROW_OVERHEAD_BYTES = 64  # what the wire format puts around a row, at most
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who claims: `name` stands in the ledger; a claim whose worker is gone need not wait for its lease."""
+
+    name: str
+    lease: timedelta
+    is_alive: Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one claim may take, and how old the marts' denials may be."""
+
+    max_rows: int
+    max_bytes: int
+    denials_max_age: timedelta
+
+
+@dataclass(frozen=True)
+class ClaimedBatch:
+    """A batch that is ours while the token is the newest."""
+
+    batch: Batch
+    token: int
+    attempts: int
+    first_attempt_at: datetime
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a claim gave: a batch, or the reason why none, or the moment when there will be more."""
+
+    claimed: ClaimedBatch | None = None
+    stopped: str | None = None
+    wait_until: datetime | None = None
+
+
+def claim(ledger: Ledger, sync: Sync, *, worker: Worker, limits: Limits, now: datetime) -> Claim:
+    """Take the next batch of a sync, removals first, and mark it in flight; durable when this returns.
+
+    In the same transaction: a freeze stops, a missing or other route suppresses everything, a denial or cap
+    suppresses its operation, and denials older than the limit hold adds and updates back.
+    """
+    with ledger.write() as transaction:
+        reason = gate.freeze_reason(transaction, sync.name)
+        if reason is not None:
+            return Claim(stopped=f"paused: {reason}")
+        route = gate.current_route(transaction, sync.name)
+        if route != "live":
+            _suppress_all(transaction, sync.name, "no_route" if route is None else f"route_{route}", now)
+            return Claim()
+        for lane in (REMOVALS, WRITES):
+            if lane == WRITES and (stale := _stale_denials(transaction, sync, limits, now)):
+                return Claim(stopped=stale)
+            claimed = _claim_lane(transaction, sync, lane, worker=worker, limits=limits, now=now)
+            if claimed is not None:
+                return Claim(claimed=claimed)
+        (not_before,) = transaction.execute(
+            "select min(not_before) from operations where sync_name = ? and state in ('planned', 'deferred')",
+            (sync.name,),
+        ).fetchone()
+        return Claim(wait_until=None if not_before is None else from_micros(not_before))
+
+
+def stranded(ledger: Ledger, sync: Sync, *, worker: Worker, now: datetime) -> list[tuple[int, int]]:
+    """(batch_id, token) of batches without a known answer whose worker is gone or whose lease has ended, oldest first."""
+    with ledger.read() as connection:
+        rows = connection.execute(
+            "select batch_id, token, state, owner, lease_until from batches"
+            " where sync_name = ? and state in ('in_flight', 'unknown') order by batch_id",
+            (sync.name,),
+        ).fetchall()
+    moment = to_micros(now)
+    return [
+        (batch_id, token)
+        for batch_id, token, state, owner, lease_until in rows
+        if state == "unknown" or lease_until <= moment or not worker.is_alive(owner)
+    ]
+
+
+def reclaim(
+    ledger: Ledger, sync: Sync, batch_id: int, *, token: int, worker: Worker, now: datetime
+) -> ClaimedBatch | None:
+    """Take a stranded batch over with the same members, order and key; None if its token is no longer `token`."""
+    with ledger.write() as transaction:
+        row = transaction.execute(
+            "update batches set owner = ?, token = token + 1, lease_until = ?, attempts = attempts + 1,"
+            " state = 'in_flight', ledger_seq = ?"
+            " where batch_id = ? and token = ? and state <> 'settled'"
+            " returning token, attempts, first_attempt_at, idempotency_key, sync_run_id",
+            (worker.name, to_micros(now + worker.lease), transaction.ledger_seq, batch_id, token),
+        ).fetchone()
+        if row is None:
+            return None
+        token, attempts, first_attempt_at, idempotency_key, sync_run_id = row
+        (run_number,) = transaction.execute(
+            "select run_number from sync_runs where sync_run_id = ?", (sync_run_id,)
+        ).fetchone()
+        members = transaction.execute(
+            "select operation_id, operation, destination_key, payload from operations"
+            " where batch_id = ? order by position",
+            (batch_id,),
+        ).fetchall()
+    batch = Batch(
+        batch_id,
+        idempotency_key,
+        run_number,
+        sync.target,
+        tuple(
+            Operation(identity, OperationKind(kind), key, payload) for identity, kind, key, payload in members
+        ),
+    )
+    return ClaimedBatch(batch, token, attempts, from_micros(first_attempt_at))
+
+
+def extend(ledger: Ledger, claimed: ClaimedBatch, *, worker: Worker, now: datetime) -> ClaimedBatch | None:
+    """Renew our lease for another attempt; None if the batch is no longer ours."""
+    with ledger.write() as transaction:
+        row = transaction.execute(
+            "update batches set lease_until = ?, attempts = attempts + 1, ledger_seq = ?"
+            " where batch_id = ? and token = ? and state = 'in_flight' returning attempts",
+            (to_micros(now + worker.lease), transaction.ledger_seq, claimed.batch.batch_id, claimed.token),
+        ).fetchone()
+    return None if row is None else replace(claimed, attempts=row[0])
+
+
+def may_send_again(ledger: Ledger, sync: Sync, batch_id: int) -> bool:
+    """Whether the gate would still let every unsettled member of a stranded batch pass."""
+    with ledger.read() as connection:
+        transaction = Transaction(connection, 0)
+        if gate.freeze_reason(transaction, sync.name) or gate.current_route(transaction, sync.name) != "live":
+            return False
+        denied = connection.execute(
+            read_sql("denied_members"), {"batch_id": batch_id, "channel": sync.channel}
+        ).fetchone()
+    return denied is None
+
+
+def _claim_lane(
+    transaction: Transaction, sync: Sync, lane: int, *, worker: Worker, limits: Limits, now: datetime
+) -> ClaimedBatch | None:
+    while True:
+        candidates = transaction.execute(
+            read_sql("claim_candidates"),
+            {
+                "sync_name": sync.name,
+                "channel": sync.channel,
+                "lane": lane,
+                "now": to_micros(now),
+                "limit": limits.max_rows,
+            },
+        ).fetchall()
+        if not candidates:
+            return None
+        denied = [(row[6], to_micros(now), transaction.ledger_seq, row[0]) for row in candidates if row[6]]
+        transaction.connection.executemany(
+            "update operations set state = 'suppressed', reason = ?, payload = null, finished_at = ?, ledger_seq = ?"
+            " where operation_number = ?",
+            denied,
+        )
+        allowed = [row for row in candidates if row[6] is None]
+        if allowed:
+            members = _within_bytes(allowed, limits.max_bytes)
+            return _open_batch(transaction, sync, members, worker=worker, now=now)
+
+
+def _within_bytes(candidates: list[tuple[object, ...]], max_bytes: int) -> list[tuple[object, ...]]:
+    """The longest head that fits into the destination's byte limit; always at least one."""
+    size = 0
+    for position, row in enumerate(candidates):
+        size += len(str(row[3]).encode()) + len(str(row[4] or "").encode()) + ROW_OVERHEAD_BYTES
+        if size > max_bytes and position > 0:
+            return candidates[:position]
+    return candidates
+
+
+def _open_batch(
+    transaction: Transaction, sync: Sync, members: list[tuple[object, ...]], *, worker: Worker, now: datetime
+) -> ClaimedBatch:
+    key = hashlib.sha256("".join(str(row[1]) for row in members).encode()).hexdigest()
+    (sync_run_id, run_number) = transaction.execute(
+        "select operations.sync_run_id, sync_runs.run_number from operations"
+        " inner join sync_runs on sync_runs.sync_run_id = operations.sync_run_id where operation_number = ?",
+        (members[0][0],),
+    ).fetchone()
+    (batch_id,) = transaction.execute(
+        "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until, attempts,"
+        " first_attempt_at, ledger_seq) values (?, ?, ?, 'in_flight', ?, 1, ?, 1, ?, ?) returning batch_id",
+        (
+            sync.name, sync_run_id, key, worker.name, to_micros(now + worker.lease), to_micros(now),
+            transaction.ledger_seq,
+        ),
+    ).fetchone()  # fmt: skip
+    transaction.connection.executemany(
+        "update operations set state = 'in_flight', batch_id = ?, position = ?, reason = null, ledger_seq = ?"
+        " where operation_number = ?",
+        [(batch_id, position, transaction.ledger_seq, row[0]) for position, row in enumerate(members)],
+    )
+    if transaction.execute("select 1 from caps where channel = ?", (sync.channel,)).fetchone():
+        transaction.connection.executemany(
+            "insert into cap_uses values (?, ?, ?, ?) on conflict do nothing",
+            [
+                (row[1], sync.channel, row[5], to_micros(now))
+                for row in members
+                if row[5] and row[2] != "remove"
+            ],
+        )
+    operations = tuple(
+        Operation(
+            str(row[1]), OperationKind(str(row[2])), str(row[3]), None if row[4] is None else str(row[4])
+        )
+        for row in members
+    )
+    return ClaimedBatch(Batch(batch_id, key, run_number, sync.target, operations), 1, 1, now)
+
+
+def _suppress_all(transaction: Transaction, sync_name: str, reason: str, now: datetime) -> None:
+    transaction.execute(
+        "update operations set state = 'suppressed', reason = ?, payload = null, finished_at = ?, ledger_seq = ?"
+        " where sync_name = ? and state in ('planned', 'deferred')",
+        (reason, to_micros(now), transaction.ledger_seq, sync_name),
+    )
+
+
+def _stale_denials(transaction: Transaction, sync: Sync, limits: Limits, now: datetime) -> str | None:
+    waiting = transaction.execute(
+        "select 1 from operations where sync_name = ? and lane = ? and state in ('planned', 'deferred') limit 1",
+        (sync.name, WRITES),
+    ).fetchone()
+    age = gate.denials_age(transaction, now)
+    if not waiting or (age is not None and age <= limits.denials_max_age):
+        return None
+    found = "they were never loaded" if age is None else f"they are {age} old"
+    return f"denials are stale: expected at most {limits.denials_max_age} old, {found}; refresh them, then run again"

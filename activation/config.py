@@ -1,0 +1,239 @@
+"""Reads syncs/*.yml and destinations.yml; whatever is wrong in them becomes one clear line."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from activation.adapters.base import Adapter, AdapterConfig, Capabilities, Target
+from activation.adapters.discovery import adapter_types
+from activation.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Owner(_Frozen):
+    """Who answers for a definition."""
+
+    team: str
+    contact: str
+
+
+class MappedField(_Frozen):
+    """Where a destination's field comes from: a column of the audience's memberships or of `marts.profiles`.
+
+    A null is sent as null (`send`, clears the field) or left out (`omit`, the destination keeps what it has).
+    `decimals` rounds a floating number, because sums taken in another order differ in their last digit.
+    """
+
+    column: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    when_null: Literal["send", "omit"]
+    decimals: int = Field(default=6, ge=0, le=9)
+
+
+class Guards(_Frozen):
+    """When a plan stops and asks: removals above both limits, or a source that turned empty."""
+
+    max_removed_share: float = Field(default=0.05, ge=0, le=1)
+    max_removed: int = Field(default=1000, ge=0)
+
+
+class SyncFile(_Frozen):
+    """One file of activation/syncs: an audience kept at a destination."""
+
+    name: str = Field(pattern=NAME)
+    owner: Owner
+    description: str = Field(min_length=1)
+    audience: str = Field(pattern=NAME)
+    channel: str = Field(pattern=NAME)
+    destination: str = Field(pattern=NAME)
+    list_name: str = Field(alias="list", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$")
+    mode: str
+    key: str
+    mapping: dict[str, MappedField] = Field(min_length=1)
+    route: Literal["live"]
+    guards: Guards = Guards()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _key_is_mapped(self) -> Self:
+        if self.key not in self.mapping:
+            raise ValueError(
+                f"key: {self.key!r} is not a field of mapping; expected one of {', '.join(sorted(self.mapping))}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Destination:
+    """One configured account: its adapter's class, validated settings, and what it can do."""
+
+    name: str
+    description: str
+    adapter: type[Adapter]
+    config: AdapterConfig
+    capabilities: Capabilities
+
+
+@dataclass(frozen=True)
+class Sync:
+    """One standing declaration audience -> destination; `definition_hash` is the SHA-256 of its file."""
+
+    name: str
+    owner: Owner
+    description: str
+    audience: str
+    channel: str
+    destination: Destination
+    mode: str
+    key: str
+    mapping: Mapping[str, MappedField]
+    route: str
+    guards: Guards
+    target: Target
+    definition_hash: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Every sync and destination of the project, in order of name."""
+
+    syncs: Mapping[str, Sync]
+    destinations: Mapping[str, Destination]
+
+    def sync(self, name: str) -> Sync:
+        """The sync of that name; an unknown one is an error that lists the known ones."""
+        if name not in self.syncs:
+            raise ConfigError(f"No sync is called {name!r}; expected one of: {_names(self.syncs)}.")
+        return self.syncs[name]
+
+
+def load_definitions(folder: Path) -> Definitions:
+    """Read `destinations.yml` and `syncs/*.yml` under `folder`; raises ConfigError at the first thing wrong."""
+    destinations = _load_destinations(folder / "destinations.yml")
+    syncs: dict[str, Sync] = {}
+    lists: dict[tuple[str, str], Sync] = {}
+    for file in sorted((folder / "syncs").glob("*.yml")):
+        sync = _load_sync(file, destinations)
+        if sync.name in syncs:
+            raise ConfigError(
+                f"{file}: name: {sync.name!r} is already the name of {syncs[sync.name].file}; "
+                "expected a name of its own. Rename one of them."
+            )
+        place = (sync.destination.name, sync.target.list_name)
+        if place in lists:
+            raise ConfigError(
+                f"{file}: list: {place[1]!r} at destination {place[0]!r} is already kept by sync "
+                f"{lists[place].name!r}; expected one owner per list, or they undo each other. Name another list."
+            )
+        syncs[sync.name] = lists[place] = sync
+    return Definitions(syncs=syncs, destinations=destinations)
+
+
+def _load_destinations(file: Path) -> dict[str, Destination]:
+    entries = _read_yaml(file)
+    known = adapter_types()
+    destinations: dict[str, Destination] = {}
+    for name, entry in sorted(entries.items()):
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{file}: {name}: expected keys and values, found {type(entry).__name__}.")
+        settings = dict(entry)
+        type_name = settings.pop("type", None)
+        description = settings.pop("description", None)
+        if not isinstance(description, str):
+            raise ConfigError(
+                f"{file}: {name}.description: expected one sentence on what this account is; add it."
+            )
+        if type_name not in known:
+            raise ConfigError(
+                f"{file}: {name}.type: {type_name!r} is not a destination type; expected one of: {_names(known)}. "
+                "Correct it, or add an adapter file under activation/adapters."
+            )
+        adapter = known[type_name]
+        config = _validated(adapter.config_type, settings, file, name)
+        destinations[name] = Destination(name, description, adapter, config, adapter.capabilities(config))
+    return destinations
+
+
+def _load_sync(file: Path, destinations: Mapping[str, Destination]) -> Sync:
+    entry = _validated(SyncFile, _read_yaml(file), file, "")
+    if entry.name != file.stem:
+        raise ConfigError(
+            f"{file}: name: {entry.name!r} differs from the file's name; expected {file.stem!r}."
+        )
+    if entry.destination not in destinations:
+        raise ConfigError(
+            f"{file}: destination: {entry.destination!r} is not in destinations.yml; "
+            f"expected one of: {_names(destinations)}. Correct it, or configure the destination."
+        )
+    destination = destinations[entry.destination]
+    if entry.mode not in destination.capabilities.modes:
+        raise ConfigError(
+            f"{file}: mode: {entry.mode!r} is nothing that destination {destination.name!r} "
+            f"(type {destination.adapter.type_name}) can do; expected one of: {_names(destination.capabilities.modes)}."
+        )
+    options = _validated(destination.adapter.options_type, entry.options, file, "options")
+    fields = (entry.key, *(field for field in entry.mapping if field != entry.key))
+    return Sync(
+        name=entry.name,
+        owner=entry.owner,
+        description=entry.description,
+        audience=entry.audience,
+        channel=entry.channel,
+        destination=destination,
+        mode=entry.mode,
+        key=entry.key,
+        mapping=entry.mapping,
+        route=entry.route,
+        guards=entry.guards,
+        target=Target(entry.name, entry.list_name, entry.key, fields, options),
+        definition_hash=hashlib.sha256(file.read_bytes()).hexdigest(),
+        file=file,
+    )
+
+
+def _validated(model: type[Model], values: dict[str, Any], file: Path, where: str) -> Model:
+    """The model, or one line that names file, key, what was expected and what was found."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join([where] * bool(where) + [str(part) for part in problem["loc"]])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            names = (field.alias or name for name, field in model.model_fields.items())
+            message = f"unknown key; expected one of: {_names(names)}"
+        elif problem["type"] == "missing":
+            message = "missing; add it"
+        elif not isinstance(problem["input"], dict | list | BaseModel):
+            message = f"{message}; found {problem['input']!r}"
+        raise ConfigError(f"{file}: {key + ': ' if key else ''}{message}.") from error
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{file}: the file does not exist; expected it beside the syncs. Create it."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        detail = " ".join(str(error).split())
+        raise ConfigError(f"{file}: not readable as YAML: {detail}. Mend the file.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: expected keys and values at the top, found {type(content).__name__}.")
+    return content
+
+
+def _names(names: Any) -> str:
+    return ", ".join(sorted(names)) or "(none)"

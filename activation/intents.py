@@ -1,0 +1,205 @@
+"""Turns a plan into durable intents, and closes a sync run with its counts."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from activation.adapters.base import OperationKind
+from activation.config import Sync
+from activation.errors import PlanOutdatedError
+from activation.ledger import Ledger, Transaction
+from activation.sql_files import read_sql
+from activation.times import to_micros
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOperation:
+    """One line of a plan. `payload` is None for a removal; its hash is then the acknowledged one."""
+
+    kind: OperationKind
+    destination_key: str
+    canonical_id: str | None
+    identifier_key: str | None
+    payload: str | None
+    payload_hash: str
+
+
+@dataclass(frozen=True)
+class SyncRun:
+    """One execution of a sync, as the ledger knows it; `is_resumed` if a former one is carried on."""
+
+    sync_run_id: str
+    run_number: int
+    is_resumed: bool
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """Where the operations of one run stand now."""
+
+    delivered: int
+    rejected: int
+    suppressed: int
+    deferred: int
+    in_doubt: int
+    reasons: dict[str, dict[str, int]]
+
+
+def open_run(
+    ledger: Ledger,
+    sync: Sync,
+    operations: Iterable[PlannedOperation],
+    *,
+    plan_hash: str,
+    planned_at_seq: int,
+    now: datetime,
+) -> SyncRun | None:
+    """Write every intent of a plan in one transaction, instead of whatever former runs left undone.
+
+    An interrupted run of the same plan is carried on with the same operation ids. Returns None when there is
+    nothing to do. Raises PlanOutdatedError when the sync's operations moved since `planned_at_seq`.
+    """
+    with ledger.write() as transaction:
+        _refuse_if_moved(transaction, sync.name, planned_at_seq)
+        resumed = _resumable_run(transaction, sync.name, plan_hash)
+        if resumed is not None:
+            return resumed
+        _cancel_former(transaction, sync.name, now)
+        (run_number,) = transaction.execute(
+            "select coalesce(max(run_number), 0) + 1 from sync_runs where sync_name = ?", (sync.name,)
+        ).fetchone()
+        run = SyncRun(f"{sync.name}-{run_number:06d}", run_number, is_resumed=False)
+        (before,) = transaction.execute(
+            "select coalesce(max(operation_number), 0) from operations"
+        ).fetchone()
+        counts = dict.fromkeys(OperationKind, 0)
+        transaction.connection.executemany(
+            read_sql("intent_insert"), _intent_rows(operations, sync, run, transaction.ledger_seq, counts)
+        )
+        if not any(counts.values()):
+            return None
+        (last,) = transaction.execute("select coalesce(max(operation_number), 0) from operations").fetchone()
+        transaction.execute(
+            read_sql("sync_run_insert"),
+            {
+                "sync_run_id": run.sync_run_id,
+                "sync_name": sync.name,
+                "run_number": run_number,
+                "destination": sync.destination.name,
+                "list_name": sync.target.list_name,
+                "channel": sync.channel,
+                "plan_hash": plan_hash,
+                "definition_hash": sync.definition_hash,
+                "planned_at": to_micros(now),
+                "first_operation": before + 1,
+                "last_operation": last,
+                "adds": counts[OperationKind.ADD],
+                "updates": counts[OperationKind.UPDATE],
+                "removes": counts[OperationKind.REMOVE],
+                "ledger_seq": transaction.ledger_seq,
+            },
+        )
+        return run
+
+
+def finish_run(ledger: Ledger, run: SyncRun, *, now: datetime) -> RunCounts:
+    """Close the run when none of its operations can still be claimed; store and return its counts."""
+    with ledger.write() as transaction:
+        rows = transaction.execute(read_sql("run_counts"), (run.sync_run_id,)).fetchall()
+        totals: dict[str, int] = {}
+        reasons: dict[str, dict[str, int]] = {}
+        for state, reason, count in rows:
+            totals[state] = totals.get(state, 0) + count
+            if reason is not None:
+                by_reason = reasons.setdefault(state, {})
+                by_reason[reason] = by_reason.get(reason, 0) + count
+        counts = RunCounts(
+            delivered=totals.get("delivered", 0),
+            rejected=totals.get("rejected", 0) + totals.get("expired", 0),
+            suppressed=totals.get("suppressed", 0),
+            deferred=totals.get("deferred", 0) + totals.get("planned", 0),
+            in_doubt=totals.get("in_doubt", 0) + totals.get("in_flight", 0) + totals.get("accepted", 0),
+            reasons=reasons,
+        )
+        transaction.execute(
+            "update sync_runs set delivered = ?, rejected = ?, suppressed = ?, deferred = ?, in_doubt = ?,"
+            " finished_at = ?, ledger_seq = ? where sync_run_id = ?",
+            (
+                counts.delivered, counts.rejected, counts.suppressed, counts.deferred, counts.in_doubt,
+                None if counts.deferred else to_micros(now), transaction.ledger_seq, run.sync_run_id,
+            ),
+        )  # fmt: skip
+    return counts
+
+
+def operation_id(sync_name: str, operation: PlannedOperation, run_number: int) -> str:
+    """Stable name of one operation: the same plan carried on after a crash gives the same name."""
+    text = "\0".join(
+        (sync_name, operation.destination_key, operation.kind, operation.payload_hash, str(run_number))
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _refuse_if_moved(transaction: Transaction, sync_name: str, planned_at_seq: int) -> None:
+    moved = transaction.execute(
+        "select 1 from operations where ledger_seq > ? and sync_name = ?"
+        " and state in ('in_flight', 'accepted', 'in_doubt', 'delivered') limit 1",
+        (planned_at_seq, sync_name),
+    ).fetchone()
+    if moved:
+        raise PlanOutdatedError(
+            f"Sync {sync_name!r} was delivered by another process after this plan was made; nothing was written. "
+            "Plan again."
+        )
+
+
+def _resumable_run(transaction: Transaction, sync_name: str, plan_hash: str) -> SyncRun | None:
+    row = transaction.execute(
+        "select sync_run_id, run_number from sync_runs where sync_name = ? and plan_hash = ? and finished_at is null"
+        " order by run_number desc limit 1",
+        (sync_name, plan_hash),
+    ).fetchone()
+    if row is None:
+        return None
+    is_open = transaction.execute(
+        "select 1 from operations where sync_name = ? and sync_run_id = ? and state in ('planned', 'deferred') limit 1",
+        (sync_name, row[0]),
+    ).fetchone()
+    return SyncRun(row[0], row[1], is_resumed=True) if is_open else None
+
+
+def _cancel_former(transaction: Transaction, sync_name: str, now: datetime) -> None:
+    transaction.execute(
+        "update operations set state = 'cancelled', reason = 'superseded', payload = null, finished_at = ?,"
+        " ledger_seq = ? where sync_name = ? and state in ('planned', 'deferred')",
+        (to_micros(now), transaction.ledger_seq, sync_name),
+    )
+    transaction.execute(
+        "update sync_runs set finished_at = ?, deferred = 0, ledger_seq = ? where sync_name = ? and finished_at is null",
+        (to_micros(now), transaction.ledger_seq, sync_name),
+    )
+
+
+def _intent_rows(
+    operations: Iterable[PlannedOperation],
+    sync: Sync,
+    run: SyncRun,
+    ledger_seq: int,
+    counts: dict[OperationKind, int],
+) -> Iterable[tuple[object, ...]]:
+    for operation in operations:
+        counts[operation.kind] += 1
+        yield (
+            operation_id(sync.name, operation, run.run_number),
+            run.sync_run_id,
+            sync.name,
+            operation.kind.value,
+            0 if operation.kind is OperationKind.REMOVE else 1,
+            operation.destination_key,
+            operation.canonical_id,
+            operation.identifier_key,
+            operation.payload,
+            operation.payload_hash,
+            ledger_seq,
+        )

@@ -1,0 +1,173 @@
+"""Copies what changed in the ledger into the warehouse's `activation` schema, set-based and in one transaction."""
+
+import sqlite3
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from activation.errors import ProjectionError
+from activation.ledger import Ledger
+from activation.sql_files import read_sql
+
+CHUNK_ROWS = 50_000
+_TEXT, _WHOLE, _TIME = pa.string(), pa.int64(), pa.timestamp("us")
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Where the warehouse's picture stands now, and how many rows it took to bring it there."""
+
+    ledger_seq: int
+    sync_runs: int
+    operations: int
+    acknowledged: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    name: str
+    fields: tuple[tuple[str, pa.DataType], ...]
+
+
+_SYNC_RUNS = _Part(
+    "sync_runs",
+    (
+        ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT), ("planned_at", _TIME),
+        ("finished_at", _TIME), ("adds", _WHOLE), ("updates", _WHOLE), ("removes", _WHOLE), ("delivered", _WHOLE),
+        ("rejected", _WHOLE), ("suppressed", _WHOLE), ("deferred", _WHOLE), ("in_doubt", _WHOLE),
+        ("ledger_seq", _WHOLE),
+    ),
+)  # fmt: skip
+_OPERATIONS = _Part(
+    "operations",
+    (
+        ("operation_id", _TEXT), ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT),
+        ("operation", _TEXT), ("destination_key", _TEXT), ("canonical_id", _TEXT), ("identifier_key", _TEXT),
+        ("channel", _TEXT), ("state", _TEXT), ("reason", _TEXT), ("attempts", _WHOLE), ("planned_at", _TIME),
+        ("finished_at", _TIME), ("definition_hash", _TEXT), ("payload_hash", _TEXT), ("ledger_seq", _WHOLE),
+    ),
+)  # fmt: skip
+_ACKNOWLEDGED = _Part(
+    "acknowledged",
+    (
+        ("sync_name", _TEXT), ("destination_key", _TEXT), ("canonical_id", _TEXT), ("identifier_key", _TEXT),
+        ("payload_hash", _TEXT), ("acknowledged_at", _TIME), ("ledger_seq", _WHOLE),
+    ),
+)  # fmt: skip
+_REMOVALS = _Part("removals", (("sync_name", _TEXT), ("destination_key", _TEXT), ("ledger_seq", _WHOLE)))
+
+
+def create_activation_schema(warehouse: duckdb.DuckDBPyConnection) -> None:
+    """Create the schema and its empty tables where they are missing, so that dbt can always select from them."""
+    warehouse.execute(read_sql("projection_schema"))
+
+
+def project(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger) -> Projection:
+    """Bring `activation.*` up to the ledger's present sequence number.
+
+    Raises ProjectionError when the warehouse has seen another ledger, or more of this one than the file holds:
+    planning on such a picture could send again or forget to remove.
+    """
+    create_activation_schema(warehouse)
+    with ledger.read() as connection:
+        ledger_id, ledger_seq, pruned_to = connection.execute("select * from ledger_identity").fetchone()
+        seen = _seen(warehouse, ledger, ledger_id, ledger_seq)
+        if seen == ledger_seq:
+            return Projection(ledger_seq, 0, 0, 0, 0)
+        # Removals before `pruned_to` are gone from the ledger: a picture older than that is drawn anew.
+        is_redrawn = seen < pruned_to
+        warehouse.execute("begin transaction")
+        try:
+            since = {"since": seen}
+            runs = _copy(warehouse, connection, _SYNC_RUNS, read_sql("changed_sync_runs"), since)
+            operations = _copy(warehouse, connection, _OPERATIONS, read_sql("changed_operations"), since)
+            acknowledged = _copy(
+                warehouse,
+                connection,
+                _ACKNOWLEDGED,
+                read_sql("changed_acknowledged"),
+                {"since": 0 if is_redrawn else seen},
+            )
+            removed = _copy(warehouse, connection, _REMOVALS, read_sql("changed_removals"), since)
+            if is_redrawn:
+                warehouse.execute("delete from activation.acknowledged")
+            for statement in read_sql("projection_merge").split(";"):
+                if statement.strip():
+                    warehouse.execute(statement)
+            warehouse.execute("delete from activation.projection_state")
+            warehouse.execute(
+                "insert into activation.projection_state values (?, ?)", [ledger_id, ledger_seq]
+            )
+            warehouse.execute("commit")
+        except BaseException:
+            warehouse.execute("rollback")
+            raise
+    _prune_removals(ledger, ledger_seq)
+    return Projection(ledger_seq, runs, operations, acknowledged, removed)
+
+
+def projected_sequence(warehouse: duckdb.DuckDBPyConnection) -> tuple[str, int] | None:
+    """(ledger id, sequence number) that the warehouse has seen; None before the first projection."""
+    exists = warehouse.execute(
+        "select 1 from information_schema.tables where table_schema = 'activation' and table_name = 'projection_state'"
+    ).fetchone()
+    if not exists:
+        return None
+    row = warehouse.execute("select ledger_id, ledger_seq from activation.projection_state").fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _seen(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, ledger_id: str, ledger_seq: int) -> int:
+    state = projected_sequence(warehouse)
+    if state is None:
+        return -1
+    if state[0] != ledger_id or state[1] > ledger_seq:
+        found = (
+            "another ledger"
+            if state[0] != ledger_id
+            else f"it up to {state[1]}, while the file ends at {ledger_seq}"
+        )
+        raise ProjectionError(
+            f"The warehouse's activation tables cannot follow the ledger {ledger.path}: they have seen {found}. "
+            "Restore the ledger that belongs to this warehouse; nothing is planned until then."
+        )
+    return state[1]
+
+
+def _copy(
+    warehouse: duckdb.DuckDBPyConnection,
+    connection: sqlite3.Connection,
+    part: _Part,
+    statement: str,
+    values: dict[str, int],
+) -> int:
+    """Stream the rows of a ledger query into the temporary table `changed_<part>`; returns how many."""
+    schema = pa.schema(part.fields)
+    warehouse.register("chunk", schema.empty_table())
+    warehouse.execute(f"create or replace temp table changed_{part.name} as select * from chunk")
+    warehouse.unregister("chunk")
+    cursor = connection.execute(statement, values)
+    count = 0
+    while rows := cursor.fetchmany(CHUNK_ROWS):
+        columns = [
+            pa.array(column, type=kind)
+            for (_, kind), column in zip(part.fields, zip(*rows, strict=True), strict=True)
+        ]
+        warehouse.register("chunk", pa.table(columns, schema=schema))
+        warehouse.execute(f"insert into changed_{part.name} select * from chunk")
+        warehouse.unregister("chunk")
+        count += len(rows)
+    return count
+
+
+def _prune_removals(ledger: Ledger, ledger_seq: int) -> None:
+    with ledger.read() as connection:
+        has_any = connection.execute("select 1 from acknowledged_removals limit 1").fetchone()
+    if has_any:
+        with ledger.write() as transaction:
+            transaction.execute("delete from acknowledged_removals where ledger_seq <= ?", (ledger_seq,))
+            transaction.execute(
+                "update ledger_identity set removals_pruned_to = max(removals_pruned_to, ?)", (ledger_seq,)
+            )

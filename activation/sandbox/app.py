@@ -1,0 +1,221 @@
+"""The sandbox's doors: a small channel that remembers, refuses bad rows, limits its callers, and can be read back."""
+
+import asyncio
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+import orjson
+from email_validator import EmailNotValidError, validate_email
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from activation.adapters.base import Rate
+from activation.limits import RateWindows
+from activation.sandbox.faults import Fault, Faults
+from activation.sandbox.store import Effect, SandboxStore
+from activation.times import Clock
+
+PHONE = re.compile(r"^\+[1-9][0-9]{6,14}$")
+IDEMPOTENCY_LIFETIME = timedelta(hours=24)
+MAX_OPERATIONS = 10_000
+
+
+@dataclass(frozen=True)
+class SandboxRules:
+    """How the channel behaves: its rate, and a pattern of keys that it refuses as if they were blocked."""
+
+    rate: Rate = Rate(100, 1.0)
+    reject_keys: str | None = None
+
+
+class Sandbox:
+    """The request handlers around one store."""
+
+    def __init__(self, store: SandboxStore, *, rules: SandboxRules, faults: Faults, clock: Clock) -> None:
+        self._store = store
+        self._rejects = re.compile(rules.reject_keys) if rules.reject_keys else None
+        self._windows = RateWindows([rules.rate])
+        self._faults = faults
+        self._clock = clock
+
+    def app(self) -> Starlette:
+        """The routes."""
+        return Starlette(
+            routes=[
+                Route("/lists/{list_name}/operations", self.take_operations, methods=["POST"]),
+                Route("/lists/{list_name}/read", self.read_members, methods=["POST"]),
+                Route("/lists/{list_name}/members", self.list_members, methods=["GET"]),
+                Route("/lists", self.list_lists, methods=["GET"]),
+            ]
+        )
+
+    async def take_operations(self, request: Request) -> Response:
+        """Upsert and remove by key; one result per row, the same answer again for a repeated key."""
+        content = await request.body()
+        fault = self._faults.take()
+        idempotency_key = request.headers.get("Idempotency-Key")
+        body_hash = hashlib.sha256(content).hexdigest()
+        operations = _parse(content)
+        request_id = self._store.note_request(
+            method="POST",
+            path=request.url.path,
+            idempotency_key=idempotency_key,
+            body_hash=body_hash,
+            operations=0 if operations is None else len(operations[1]),
+            fault=fault.name if fault else None,
+        )
+        response = await _fault_before(fault)
+        is_replay = False
+        if response is None:
+            wait = self._windows.admit(self._clock())
+            if wait:
+                response = _json(
+                    429, {"error": "rate limited"}, retry_after=max(1, round(wait.total_seconds() + 0.5))
+                )
+        if response is None and operations is None:
+            response = _json(400, {"error": f"expected key_field and at most {MAX_OPERATIONS} operations"})
+        if response is None and operations is not None:
+            response, is_replay = self._answer(
+                request.path_params["list_name"], *operations, request_id, idempotency_key, body_hash
+            )
+            response = await _fault_after(fault, response)
+        assert response is not None  # noqa: S101 - one of the branches above answered
+        self._store.note_answer(request_id, status=response.status_code, is_replay=is_replay)
+        return response
+
+    async def read_members(self, request: Request) -> Response:
+        """What the list holds for those keys; null where it holds nothing."""
+        try:
+            keys = [str(key) for key in orjson.loads(await request.body())["keys"]]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return _json(400, {"error": "expected keys"})
+        return _json(200, {"members": self._store.read(request.path_params["list_name"], keys)})
+
+    async def list_members(self, request: Request) -> Response:
+        """Every member, as JSON lines."""
+        lines = (
+            orjson.dumps({"key": key, "fields": orjson.Fragment(fields)}, option=orjson.OPT_APPEND_NEWLINE)
+            for key, fields in self._store.members(request.path_params["list_name"])
+        )
+        return Response(b"".join(lines), media_type="application/x-ndjson")
+
+    async def list_lists(self, _: Request) -> Response:
+        """Each list with its size."""
+        return _json(200, {"lists": self._store.counts()})
+
+    def _answer(
+        self,
+        list_name: str,
+        key_field: str,
+        operations: list[dict[str, object]],
+        request_id: int,
+        idempotency_key: str | None,
+        body_hash: str,
+    ) -> tuple[Response, bool]:
+        now = self._clock()
+        if idempotency_key:
+            not_before = (now - IDEMPOTENCY_LIFETIME).timestamp()
+            remembered = self._store.remembered(idempotency_key, not_before=not_before)
+            if remembered is not None:
+                if remembered[0] != body_hash:
+                    return _json(409, {"error": "this idempotency key was used with another body"}), False
+                return Response(remembered[1], media_type="application/json"), True
+        effects = [self._effect(key_field, operation) for operation in operations]
+        results = [
+            {"status": effect.status, "reason": effect.reason} if effect.reason else {"status": effect.status}
+            for effect in effects
+        ]
+        answer = orjson.dumps({"results": results})
+        self._store.apply(
+            list_name,
+            effects,
+            request_id=request_id,
+            idempotency_key=idempotency_key,
+            body_hash=body_hash,
+            answer=answer,
+            now=now.timestamp(),
+        )
+        return Response(answer, media_type="application/json"), False
+
+    def _effect(self, key_field: str, operation: dict[str, object]) -> Effect:
+        key, do = str(operation.get("key")), str(operation.get("do"))
+        fields = operation.get("fields")
+        text = orjson.dumps(fields if isinstance(fields, dict) else {}, option=orjson.OPT_SORT_KEYS).decode()
+        reason = None
+        if do not in ("upsert", "remove"):
+            reason = "unknown_operation"
+        elif do == "upsert" and self._rejects is not None and self._rejects.search(key):
+            reason = "blocked_by_rule"
+        elif do == "upsert" and not _is_well_formed(key_field, key):
+            reason = f"malformed_{key_field}"
+        return Effect(key, do, text, "rejected" if reason else "delivered", reason)
+
+
+def _is_well_formed(key_field: str, key: str) -> bool:
+    if key_field == "phone":
+        return PHONE.match(key) is not None
+    if key_field != "email":
+        return bool(key)
+    try:
+        validate_email(key, check_deliverability=False)
+    except EmailNotValidError:
+        return False
+    return True
+
+
+def _parse(content: bytes) -> tuple[str, list[dict[str, object]]] | None:
+    try:
+        body = orjson.loads(content)
+        operations = body["operations"]
+        key_field = body["key_field"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    is_usable = isinstance(operations, list) and len(operations) <= MAX_OPERATIONS
+    if not is_usable or not all(isinstance(operation, dict) for operation in operations):
+        return None
+    return str(key_field), cast(list[dict[str, object]], operations)
+
+
+async def _fault_before(fault: Fault | None) -> Response | None:
+    if fault is None:
+        return None
+    match fault.name:
+        case "rate_limited":
+            return _json(429, {"error": "rate limited"}, retry_after=fault.retry_after)
+        case "unavailable":
+            return _json(503, {"error": "unavailable"}, retry_after=fault.retry_after)
+        case "server_error":
+            return _json(500, {"error": "server error"})
+        case "unauthorised":
+            return _json(401, {"error": "unauthorised"})
+        case "bad_request":
+            return _json(400, {"error": "bad request"})
+        case "html_page":
+            return HTMLResponse("<html><body>Please sign in to the guest network.</body></html>")
+        case "hang":
+            await asyncio.sleep(fault.hold)
+            return _json(504, {"error": "too late"})
+    return None
+
+
+async def _fault_after(fault: Fault | None, response: Response) -> Response:
+    if fault is None:
+        return response
+    match fault.name:
+        case "gateway_error_after_commit":
+            return HTMLResponse("<html><body>502 Bad Gateway</body></html>", status_code=502)
+        case "half_answer_after_commit":
+            return Response(bytes(response.body)[: len(response.body) // 2], media_type="application/json")
+        case "hang_after_commit":
+            await asyncio.sleep(fault.hold)
+    return response
+
+
+def _json(status: int, content: dict[str, object], *, retry_after: int | None = None) -> Response:
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return Response(orjson.dumps(content), status_code=status, headers=headers, media_type="application/json")

@@ -1,0 +1,46 @@
+"""Ways in which the sandbox can be told to fail, one request at a time."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+FaultName = Literal[
+    "rate_limited",  # 429, with Retry-After if given
+    "unavailable",  # 503, with Retry-After if given
+    "server_error",  # 500, nothing done
+    "unauthorised",  # 401
+    "bad_request",  # 400 to the whole request
+    "html_page",  # 200 with a page instead of an answer, nothing done
+    "hang",  # no answer, nothing done
+    "gateway_error_after_commit",  # 502, everything done
+    "half_answer_after_commit",  # 200 with half of the answer, everything done
+    "hang_after_commit",  # no answer, everything done
+]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One failure. `retry_after` in seconds; `hold` is how long a hanging request stays open."""
+
+    name: FaultName
+    retry_after: int | None = None
+    hold: float = 1.0
+
+
+class Faults:
+    """A queue of failures: each arriving batch takes the next one, if there is any."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Fault] = deque()
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault, *, times: int = 1) -> None:
+        """Let the next `times` batches fail so."""
+        with self._lock:
+            self._queue.extend([fault] * times)
+
+    def take(self) -> Fault | None:
+        """The failure for the batch that just arrived."""
+        with self._lock:
+            return self._queue.popleft() if self._queue else None

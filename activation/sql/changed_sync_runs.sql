@@ -1,0 +1,17 @@
+select
+    sync_run_id,
+    sync_name,
+    destination,
+    planned_at,
+    finished_at,
+    adds,
+    updates,
+    removes,
+    delivered,
+    rejected,
+    suppressed,
+    deferred,
+    in_doubt,
+    ledger_seq
+from sync_runs
+where ledger_seq > :since

@@ -1,0 +1,15 @@
+insert into operations (
+    operation_id,
+    sync_run_id,
+    sync_name,
+    operation,
+    lane,
+    destination_key,
+    canonical_id,
+    identifier_key,
+    payload,
+    payload_hash,
+    state,
+    ledger_seq
+)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', ?)

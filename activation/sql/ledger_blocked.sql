@@ -1,0 +1,17 @@
+select
+    operations.destination_key,
+    operations.payload_hash,
+    operations.state <> 'rejected' as is_unsettled
+from operations
+inner join sync_runs
+    on sync_runs.sync_run_id = operations.sync_run_id
+where
+    operations.sync_name = :sync_name
+    and (
+        operations.state in ('in_flight', 'accepted', 'in_doubt')
+        or (
+            operations.state = 'rejected'
+            and operations.operation <> 'remove'
+            and sync_runs.definition_hash = :definition_hash
+        )
+    )

@@ -1,0 +1,183 @@
+-- The operational store. Times are microseconds since 1970 in UTC. Every write transaction takes one
+-- ledger_seq and stamps the rows it touches, so "what changed since" is one indexed range.
+
+create table ledger_identity (
+    ledger_id text not null,
+    ledger_seq integer not null,
+    removals_pruned_to integer not null
+);
+
+create table sync_runs (
+    sync_run_id text primary key,
+    sync_name text not null,
+    run_number integer not null,
+    destination text not null,
+    list_name text not null,
+    channel text not null,
+    plan_hash text not null,
+    definition_hash text not null,
+    planned_at integer not null,
+    finished_at integer,
+    first_operation integer not null,
+    last_operation integer not null,
+    adds integer not null,
+    updates integer not null,
+    removes integer not null,
+    delivered integer not null default 0,
+    rejected integer not null default 0,
+    suppressed integer not null default 0,
+    deferred integer not null default 0,
+    in_doubt integer not null default 0,
+    ledger_seq integer not null,
+    unique (sync_name, run_number)
+);
+
+-- States: planned, in_flight, accepted, delivered, rejected, deferred, in_doubt, suppressed, expired, cancelled.
+-- Being claimed and being in flight are one row of batches, committed together before a byte leaves.
+-- lane 0 (removals) leaves before lane 1. The payload is kept only while it may have to be sent again.
+create table operations (
+    operation_number integer primary key,
+    operation_id text not null,
+    sync_run_id text not null,
+    sync_name text not null,
+    operation text not null check (operation in ('add', 'update', 'remove', 'send', 'erase')),
+    lane integer not null check (lane in (0, 1)),
+    destination_key text not null,
+    canonical_id text,
+    identifier_key text,
+    payload text,
+    payload_hash text not null,
+    state text not null,
+    reason text,
+    receipt text,
+    attempts integer not null default 0,
+    not_before integer not null default 0,
+    batch_id integer,
+    position integer,
+    finished_at integer,
+    ledger_seq integer not null
+);
+
+-- At most one open operation per sync and key: nothing can be sent twice side by side.
+create unique index operations_open_by_key on operations (sync_name, destination_key)
+where state in ('planned', 'deferred', 'in_flight', 'accepted', 'in_doubt');
+
+create index operations_claimable on operations (sync_name, lane, operation_number)
+where state in ('planned', 'deferred');
+
+create index operations_by_batch on operations (batch_id, position) where batch_id is not null;
+
+create index operations_by_ledger_seq on operations (ledger_seq);
+
+-- One row per claim. The token is the fence: an answer with an older token changes nothing.
+create table batches (
+    batch_id integer primary key,
+    sync_name text not null,
+    sync_run_id text not null,
+    idempotency_key text not null,
+    state text not null check (state in ('in_flight', 'unknown', 'settled')),
+    owner text not null,
+    token integer not null,
+    lease_until integer not null,
+    attempts integer not null,
+    first_attempt_at integer not null,
+    ledger_seq integer not null
+);
+
+create index batches_unsettled on batches (sync_name, batch_id) where state in ('in_flight', 'unknown');
+
+-- What each attempt answered, with late answers of lost leases kept as evidence.
+create table attempts (
+    batch_id integer not null,
+    token integer not null,
+    finished_at integer not null,
+    delivered integer not null,
+    rejected integer not null,
+    deferred integer not null,
+    unknown integer not null,
+    reason text,
+    is_late integer not null
+);
+
+create table acknowledged (
+    sync_name text not null,
+    destination_key text not null,
+    canonical_id text,
+    identifier_key text,
+    payload_hash text not null,
+    acknowledged_at integer not null,
+    ledger_seq integer not null,
+    primary key (sync_name, destination_key)
+) without rowid;
+
+create index acknowledged_by_ledger_seq on acknowledged (ledger_seq);
+
+-- Keys that left acknowledged, kept only until the projection has seen them.
+create table acknowledged_removals (
+    sync_name text not null,
+    destination_key text not null,
+    ledger_seq integer not null
+);
+
+-- The gate. Deny-only; one of identifier_key and canonical_id is set; channel '*' means every channel.
+create table denials (
+    feed text not null,
+    identifier_key text,
+    canonical_id text,
+    channel text not null,
+    reason text not null,
+    denied_at integer not null,
+    check ((identifier_key is null) <> (canonical_id is null))
+);
+
+create unique index denials_by_address on denials (identifier_key, channel, feed) where identifier_key is not null;
+
+create unique index denials_by_person on denials (canonical_id, channel, feed) where canonical_id is not null;
+
+create table denial_feeds (
+    feed text primary key,
+    watermark integer not null,
+    refreshed_at integer not null
+);
+
+create table routes (
+    route_number integer primary key,
+    sync_name text not null,
+    route text not null check (route in ('legacy', 'shadow', 'canary', 'live')),
+    reason text not null,
+    set_by text not null,
+    set_at integer not null
+);
+
+create index routes_by_sync on routes (sync_name, route_number);
+
+create trigger routes_never_change before update on routes
+begin select raise(abort, 'routes are changed only by appending'); end;
+
+create trigger routes_never_leave before delete on routes
+begin select raise(abort, 'routes are changed only by appending'); end;
+
+-- sync_name '*' freezes everything. A lifted freeze stays as history.
+create table freezes (
+    freeze_number integer primary key,
+    sync_name text not null,
+    reason text not null,
+    set_by text not null,
+    frozen_at integer not null,
+    lifted_at integer
+);
+
+create table caps (
+    channel text primary key,
+    max_operations integer not null,
+    window_seconds integer not null
+);
+
+create table cap_uses (
+    operation_id text primary key,
+    channel text not null,
+    canonical_id text not null,
+    used_at integer not null
+);
+
+create index cap_uses_by_person on cap_uses (channel, canonical_id, used_at);

@@ -1,0 +1,58 @@
+-- One row per key that the audience wants at the destination, with its canonical payload.
+-- {{ key }}, {{ payload }} and {{ has_bad_value }} are expressions over the sync's mapped columns.
+create or replace temp table plan_desired as
+with
+
+audience_memberships as (
+
+    select *
+    from marts.audience_memberships
+    where
+        audience_name = $audience
+        and channel = $channel
+
+),
+
+mapped as (
+
+    select
+        audience_memberships.canonical_id,
+        audience_memberships.identifier_key,
+        {{ key }} as destination_key,
+        {{ payload }} as payload,
+        {{ has_bad_value }} as has_bad_value,
+    from audience_memberships
+    left join marts.profiles
+        on profiles.canonical_id = audience_memberships.canonical_id
+
+),
+
+hashed as (
+
+    select
+        canonical_id,
+        identifier_key,
+        case when trim(destination_key) <> '' then destination_key end as destination_key,
+        payload,
+        md5(payload) as payload_hash,
+        has_bad_value,
+    from mapped
+
+)
+
+-- Two people with one key and the same payload are one row at the destination; with different payloads
+-- there is no right answer, so the key is set apart.
+select
+    destination_key,
+    min(canonical_id) as canonical_id,
+    min(identifier_key) as identifier_key,
+    min(payload) as payload,
+    min(payload_hash) as payload_hash,
+    count(*) as row_count,
+    case
+        when destination_key is null then 'NULL_KEY'
+        when bool_or(has_bad_value) then 'BAD_VALUE'
+        when min(payload_hash) <> max(payload_hash) then 'DUPLICATE_KEY'
+    end as invalid_code,
+from hashed
+group by destination_key

@@ -1,0 +1,13 @@
+-- The operations to write as intents, removals first.
+select
+    operation,
+    destination_key,
+    canonical_id,
+    identifier_key,
+    payload,
+    payload_hash,
+from plan_changes
+where
+    blocked_by is null
+    and (is_opt_out or not $only_opt_outs)
+order by operation <> 'remove', destination_key

@@ -1,0 +1,40 @@
+-- Replace changed rows by key. A removed key goes first: it may have been acknowledged again since.
+delete from activation.sync_runs
+using changed_sync_runs
+where sync_runs.sync_run_id = changed_sync_runs.sync_run_id;
+
+insert into activation.sync_runs by name
+select * from changed_sync_runs;
+
+delete from activation.operations
+using changed_operations
+where operations.operation_id = changed_operations.operation_id;
+
+insert into activation.operations by name
+select
+    * exclude (destination_key),
+    sha256(sync_name || ':' || destination_key) as destination_key_hash,
+from changed_operations;
+
+delete from activation.acknowledged
+using changed_removals
+where
+    acknowledged.sync_name = changed_removals.sync_name
+    and acknowledged.destination_key = changed_removals.destination_key;
+
+delete from activation.acknowledged
+using changed_acknowledged
+where
+    acknowledged.sync_name = changed_acknowledged.sync_name
+    and acknowledged.destination_key = changed_acknowledged.destination_key;
+
+insert into activation.acknowledged by name
+select * from changed_acknowledged;
+
+drop table changed_sync_runs;
+
+drop table changed_operations;
+
+drop table changed_acknowledged;
+
+drop table changed_removals

@@ -1,0 +1,53 @@
+create schema if not exists activation;
+
+create table if not exists activation.sync_runs (
+    sync_run_id varchar,
+    sync_name varchar,
+    destination varchar,
+    planned_at timestamp,
+    finished_at timestamp,
+    adds bigint,
+    updates bigint,
+    removes bigint,
+    delivered bigint,
+    rejected bigint,
+    suppressed bigint,
+    deferred bigint,
+    in_doubt bigint,
+    ledger_seq bigint
+);
+
+create table if not exists activation.operations (
+    operation_id varchar,
+    sync_run_id varchar,
+    sync_name varchar,
+    destination varchar,
+    operation varchar,
+    destination_key_hash varchar,
+    canonical_id varchar,
+    identifier_key varchar,
+    channel varchar,
+    state varchar,
+    reason varchar,
+    attempts bigint,
+    planned_at timestamp,
+    finished_at timestamp,
+    definition_hash varchar,
+    payload_hash varchar,
+    ledger_seq bigint
+);
+
+create table if not exists activation.acknowledged (
+    sync_name varchar,
+    destination_key varchar,
+    canonical_id varchar,
+    identifier_key varchar,
+    payload_hash varchar,
+    acknowledged_at timestamp,
+    ledger_seq bigint
+);
+
+create table if not exists activation.projection_state (
+    ledger_id varchar,
+    ledger_seq bigint
+)

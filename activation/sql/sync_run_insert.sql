@@ -1,0 +1,34 @@
+insert into sync_runs (
+    sync_run_id,
+    sync_name,
+    run_number,
+    destination,
+    list_name,
+    channel,
+    plan_hash,
+    definition_hash,
+    planned_at,
+    first_operation,
+    last_operation,
+    adds,
+    updates,
+    removes,
+    ledger_seq
+)
+values (
+    :sync_run_id,
+    :sync_name,
+    :run_number,
+    :destination,
+    :list_name,
+    :channel,
+    :plan_hash,
+    :definition_hash,
+    :planned_at,
+    :first_operation,
+    :last_operation,
+    :adds,
+    :updates,
+    :removes,
+    :ledger_seq
+)
