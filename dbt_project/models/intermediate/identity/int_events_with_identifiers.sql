@@ -19,15 +19,24 @@ events_with_addresses as (
         source_system,
         user_id,
         anonymous_id,
+        -- most events carry no address: looking for the name is cheaper than parsing the JSON
         case
-            when event_name <> 'consent_changed' then {{ json_text('properties', 'email') }}
-            when {{ json_text('properties', 'identifier_type') }} = 'email'
-                then {{ json_text('properties', 'identifier') }}
+            when event_name = 'consent_changed' and properties like '%"email"%'
+                then
+                    case
+                        when {{ json_text('properties', 'identifier_type') }} = 'email'
+                            then {{ json_text('properties', 'identifier') }}
+                    end
+            when properties like '%"email"%' then {{ json_text('properties', 'email') }}
         end as raw_email,
         case
-            when event_name <> 'consent_changed' then {{ json_text('properties', 'phone') }}
-            when {{ json_text('properties', 'identifier_type') }} = 'phone'
-                then {{ json_text('properties', 'identifier') }}
+            when event_name = 'consent_changed' and properties like '%"phone"%'
+                then
+                    case
+                        when {{ json_text('properties', 'identifier_type') }} = 'phone'
+                            then {{ json_text('properties', 'identifier') }}
+                    end
+            when properties like '%"phone"%' then {{ json_text('properties', 'phone') }}
         end as raw_phone,
         occurred_at,
         received_at
