@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from orchestration.commands import explain, look, operate
+from orchestration.commands import consent, explain, look, operate, run
 from orchestration.context import Context
 from orchestration.deployment import open_deployment
 from orchestration.errors import DeploymentError
@@ -53,7 +53,7 @@ def load_settings() -> Settings:
         raise DeploymentError(f"The environment has a setting that cannot be used: {reasons}.") from error
 
 
-for commands in (look, explain, operate):
+for commands in (run, look, explain, consent, operate):
     commands.register(app)
 
 

@@ -98,3 +98,29 @@ def _project_paths(project_dir: Path) -> list[Path]:
     """Every file that decides the manifest, and the folders, whose times tell of removed files."""
     paths = [path for pattern in PROJECT_FILES for path in project_dir.rglob(pattern)]
     return [*paths, *{path.parent for path in paths}]
+
+
+def forget_results(settings: Settings) -> None:
+    """Remove the results of the former build, so that they are never taken for this one's."""
+    _results_path(settings).unlink(missing_ok=True)
+
+
+def dbt_failure(settings: Settings, said: str) -> DbtFailedError:
+    """What failed in the last build: the first failed node's reason, or what dbt said before any ran."""
+    log = settings.dbt_log_dir / "dbt.log"
+    results = json.loads(_results_path(settings).read_text()) if _results_path(settings).exists() else {}
+    nodes = results.get("results", [])
+    failed = [node for node in nodes if node["status"] in ("error", "fail")]
+    if not failed:
+        reason = said.partition("Errors parsed from dbt logs:")[2] or said
+        return DbtFailedError(f"dbt build failed: {' '.join(reason.split())} Its log is {log}.")
+    kind, _, name = failed[0]["unique_id"].split(".")[:3]
+    reason = " ".join(str(failed[0]["message"]).split())
+    return DbtFailedError(
+        f"dbt build: {len(failed)} of {len(nodes)} nodes failed, the first is {kind} {name}: {reason}. "
+        f"Mend it and run again; the log is {log}."
+    )
+
+
+def _results_path(settings: Settings) -> Path:
+    return settings.dbt_target_dir / "run_results.json"

@@ -1,12 +1,13 @@
 """What this deployment reads from, and in which time it lives."""
 
-import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ingestion.sample.manifest import AS_OF as SAMPLE_AS_OF
+from ingestion.sample.manifest import SampleManifest, read_manifest
 from orchestration.errors import DeploymentError
 from orchestration.settings import Settings
 
@@ -30,12 +31,16 @@ class Deployment:
         """Written last by the generator: a sample without it is not whole."""
         return self.settings.sample_dir / "manifest.json"
 
-    def sample_manifest(self) -> dict[str, object] | None:
-        """The sample's manifest, or None before the first run."""
+    def sample_manifest(self) -> SampleManifest | None:
+        """The sample's manifest, or None before the first run; raises when its files are not whole."""
         if not self.sample_manifest_path.exists():
             return None
-        content = json.loads(self.sample_manifest_path.read_text(encoding="utf-8"))
-        return dict(content)
+        return read_manifest(self.settings.sample_dir)
+
+    @property
+    def legacy_sfmc_dir(self) -> Path | None:
+        """The folder of tracking extracts: the configured one, or the sample's."""
+        return self.settings.sample_dir / "legacy" if self.is_sample else self.settings.legacy_sfmc_dir
 
     def as_of(self, chosen: datetime | None = None) -> datetime:
         """The moment to decide for: what was asked, else the configured one, else the sample's, else now."""
@@ -47,8 +52,9 @@ class Deployment:
 
     def business_now(self) -> datetime:
         """The time at which facts happen here: the sample's own end in a sample deployment."""
-        if self.is_sample and (manifest := self.sample_manifest()) is not None:
-            return parse_moment(str(manifest["as_of"]))
+        if self.is_sample:
+            manifest = self.sample_manifest()
+            return manifest.as_of if manifest else SAMPLE_AS_OF
         return self.now()
 
     def identifier_key(self) -> bytes:
@@ -62,7 +68,7 @@ class Deployment:
         if path.exists():
             return _parse_key(path.read_text(encoding="ascii"), str(path))
         manifest = self.sample_manifest() if self.is_sample else None
-        key = str(manifest["identifier_key"]) if manifest else secrets.token_hex(KEY_BYTES)
+        key = manifest.identifier_key if manifest else secrets.token_hex(KEY_BYTES)
         _write_private(path, key)
         return _parse_key(key, str(path))
 

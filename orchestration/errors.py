@@ -39,3 +39,7 @@ class RunFailedError(FatalOrchestrationError):
 
 class DeploymentError(FatalOrchestrationError):
     """What is configured does not fit together, or does not fit what CDP_HOME already holds."""
+
+
+class SyncIncompleteError(TransientOrchestrationError):
+    """A sync could not deliver all that was wanted; what is left waits for the next run or a person's yes."""

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -54,6 +56,38 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The persistent instance; close it with a `with` block."""
     write_dagster_home(settings)
     return dg.DagsterInstance.from_config(str(settings.dagster_home))
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The newest run of any job; times are UTC, ISO 8601."""
+
+    run_id: str
+    job: str
+    status: str
+    started_at: str
+    finished_at: str
+
+
+def last_run(instance: dg.DagsterInstance) -> LastRun | None:
+    """What ran last, or None."""
+    records = instance.get_run_records(limit=1)
+    if not records:
+        return None
+    record = records[0]
+    return LastRun(
+        run_id=record.dagster_run.run_id,
+        job=record.dagster_run.job_name,
+        status=record.dagster_run.status.value.lower(),
+        started_at=_text(record.start_time),
+        finished_at=_text(record.end_time),
+    )
+
+
+def _text(timestamp: float | None) -> str:
+    return (
+        "" if timestamp is None else datetime.fromtimestamp(timestamp, tz=UTC).isoformat(timespec="seconds")
+    )
 
 
 def process_tag() -> str:

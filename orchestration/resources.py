@@ -2,19 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from importlib.metadata import version as installed_version
 from typing import Any
 
 import dagster as dg
+import duckdb
 from dagster_dbt import DbtCliResource
 from packaging import version
 from pydantic import Field, PrivateAttr
 from rich.console import Console
 
+from activation.engine import Destinations, open_destinations
+from activation.ledger import Ledger
+from activation.projection import project
 from orchestration.context import Context
-from orchestration.deployment import open_deployment, parse_moment
+from orchestration.deployment import Deployment, open_deployment, parse_moment
 from orchestration.instance import PROCESS_TAG, process_tag
 from orchestration.settings import Settings, utc_now
+from orchestration.snapshot import PublishedSnapshot, publish_snapshot
 
 
 class House(dg.ConfigurableResource[Any]):
@@ -26,10 +32,18 @@ class House(dg.ConfigurableResource[Any]):
     )
 
     _context: Context = PrivateAttr()
+    _ledger: Ledger = PrivateAttr()
+    _destinations: Destinations = PrivateAttr()
+    _moment: datetime = PrivateAttr()
+    _has_unpublished_marts: bool = PrivateAttr(default=False)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["House"]:
-        """Wait for the lock, hold it for the run, and say in the run's log whom we wait for."""
+        """Wait for the lock, hold it for the run, and say in the run's log whom we wait for.
+
+        A run that built the marts and failed after them still publishes a snapshot, so that people see
+        what there is.
+        """
         settings = Settings()
         settings.export_environment()
         settings.create_folders()
@@ -43,17 +57,64 @@ class House(dg.ConfigurableResource[Any]):
         holder = self._context.lock_holder()
         if holder is not None and context.log is not None:
             context.log.info(f"Waiting for the warehouse: {holder} has it.")
-        with self._context.locked(f"run {(context.run_id or 'without id')[:8]}"):
-            yield self
+        with (
+            self._context.locked(f"run {(context.run_id or 'without id')[:8]}"),
+            Ledger(settings.ledger_path) as self._ledger,
+            open_destinations(
+                files_root=settings.destinations_dir,
+                sandbox_path=settings.sandbox_path,
+                clock=utc_now,
+                resolve_secret=settings.resolve_secret,
+            ) as self._destinations,
+        ):
+            self._moment = self.deployment.as_of(parse_moment(self.as_of) if self.as_of else None)
+            try:
+                yield self
+            finally:
+                if self._has_unpublished_marts:
+                    self.publish()
 
     @property
-    def context(self) -> Context:
-        """Settings, deployment and warehouse."""
-        return self._context
+    def settings(self) -> Settings:
+        """The settings of this deployment."""
+        return self._context.settings
 
-    def as_of_moment(self) -> Any:
-        """The moment of this run."""
-        return self._context.deployment.as_of(parse_moment(self.as_of) if self.as_of else None)
+    @property
+    def deployment(self) -> Deployment:
+        """Where facts come from, and the time that they live in."""
+        return self._context.deployment
+
+    @property
+    def ledger(self) -> Ledger:
+        """The open ledger."""
+        return self._ledger
+
+    @property
+    def destinations(self) -> Destinations:
+        """The destinations of this run; the sandbox is served while one of them needs it."""
+        return self._destinations
+
+    @property
+    def moment(self) -> datetime:
+        """The moment that this run decides for; fixed when the lock was had."""
+        return self._moment
+
+    @contextmanager
+    def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for the length of one step, never while dbt runs."""
+        with self._context.warehouse.connect() as connection:
+            yield connection
+
+    def note_marts_built(self) -> None:
+        """From here on, this run publishes a snapshot even if a later step fails."""
+        self._has_unpublished_marts = True
+
+    def publish(self) -> PublishedSnapshot:
+        """Bring the ledger's picture up to date and publish the warehouse to readers."""
+        self._has_unpublished_marts = False
+        with self.warehouse() as connection:
+            project(connection, self._ledger)
+        return publish_snapshot(self._context.warehouse, self.settings.snapshot_path)
 
 
 class QuickDbt(DbtCliResource):

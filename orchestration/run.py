@@ -37,6 +37,7 @@ class StepEvent:
     kind: str
     seconds: float
     metadata: Mapping[str, Mapping[str, Any]]
+    checks: int = 0
     failed_checks: tuple[str, ...] = ()
 
 
@@ -103,7 +104,7 @@ def _steps(events: Iterator[dg.DagsterEvent]) -> Iterator[StepEvent | str]:
     """Dagster's events as what a person follows; a text is the reason for which the run fails."""
     started_at: dict[str, float] = {}
     metadata: dict[str, dict[str, dict[str, Any]]] = {}
-    failed_checks: dict[str, list[str]] = {}
+    checks: dict[str, list[tuple[str, bool]]] = {}
     for event in events:
         step = event.step_key or ""
         kind = event.event_type
@@ -117,8 +118,7 @@ def _steps(events: Iterator[dg.DagsterEvent]) -> Iterator[StepEvent | str]:
             }
         elif kind is DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            if not check.passed:
-                failed_checks.setdefault(step, []).append(check.check_name)
+            checks.setdefault(step, []).append((check.check_name, check.passed))
         elif kind in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE):
             failed = kind is DagsterEventType.STEP_FAILURE
             yield StepEvent(
@@ -126,7 +126,8 @@ def _steps(events: Iterator[dg.DagsterEvent]) -> Iterator[StepEvent | str]:
                 "failed" if failed else "finished",
                 time.monotonic() - started_at.get(step, time.monotonic()),
                 metadata.get(step, {}),
-                tuple(failed_checks.get(step, ())),
+                len(checks.get(step, ())),
+                tuple(name for name, passed in checks.get(step, ()) if not passed),
             )
             if failed:
                 yield one_line(event.step_failure_data.error)

@@ -14,6 +14,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from orchestration.errors import DeploymentError
+
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 # Nothing of ours, and nothing of the tools we start, reports home.
@@ -57,12 +59,13 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of Salesforce Marketing Cloud tracking extracts (*.zip).",
     )
-    sample_events: int = Field(
-        default=200_000,
+    sample_events: int | None = Field(
+        default=None,
         ge=1,
-        description="Size of the sample company that is made when no source is configured, in events.",
+        description="Least size, in events, of the sample company that is made when no source is configured. "
+        "Default: the whole company once, some 180,000.",
     )
-    sample_seed: int = Field(default=7, description="Seed of that sample; same seed, same bytes.")
+    sample_seed: int = Field(default=20101209, description="Seed of that sample; same seed, same bytes.")
     sandbox_port: int = Field(
         default=0,
         ge=0,
@@ -199,6 +202,16 @@ class Settings(BaseSettings):
     def full_environment(self) -> dict[str, str]:
         """The whole environment for a child process."""
         return {**os.environ, **self.child_environment()}  # noqa: TID251 (this is the one reader)
+
+    def resolve_secret(self, name: str) -> str:
+        """The secret that a destination refers to by name: an environment variable of exactly that name."""
+        value = os.environ.get(name, "")  # noqa: TID251 (secrets are read here and handed on)
+        if not value:
+            raise DeploymentError(
+                f"The secret {name!r}, which destinations.yml refers to, is not set; set the environment "
+                f"variable {name}."
+            )
+        return value
 
     def export_environment(self) -> None:
         """Put the same into this process, for libraries that read the environment themselves."""

@@ -1,0 +1,85 @@
+"""The command line: every command says what it does, and an error is one line."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import Result
+
+from orchestration.cli import app, one_line
+from orchestration.errors import DeploymentError
+
+Cdp = Callable[..., Result]
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield " ".join((*path, name)), command
+        yield from commands(command, (*path, name))
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does(name: str) -> None:
+    assert COMMANDS[name].help, f"`cdp {name}` is missing its help"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    silent = [
+        parameter.name
+        for parameter in COMMANDS[name].params
+        if parameter.param_type_name == "option" and not parameter.help
+    ]
+
+    assert silent == [], f"`cdp {name}` has options without help"
+
+
+def test_the_commands_of_the_house_are_there() -> None:
+    assert {
+        "run", "status", "sql", "explain", "audience list", "audience preview", "consent withdraw",
+        "consent grant", "doctor", "ui", "dbt",
+    } <= set(COMMANDS)  # fmt: skip
+
+
+def run_cdp(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments],
+        env={"CDP_HOME": str(home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_error_is_one_line_on_stderr_and_exit_code_1(home: Path) -> None:
+    finished = run_cdp(home, "sql", "select 1")
+
+    assert finished.returncode == 1
+    assert finished.stdout == ""
+    assert finished.stderr.startswith("Error: There is no snapshot")
+    assert finished.stderr.count("\n") == 1
+
+
+def test_debug_shows_where_an_error_came_from(home: Path) -> None:
+    finished = run_cdp(home, "--debug", "sql", "select 1")
+
+    assert finished.returncode == 1
+    assert "Traceback" in finished.stderr
+
+
+def test_an_error_that_is_not_ours_says_its_type_and_how_to_see_more() -> None:
+    assert one_line(KeyError("x")) == "KeyError: 'x' (run `cdp --debug …` to see where)"
+    assert one_line(DeploymentError("two\nlines")) == "two lines"
+
+
+def test_asking_for_two_people_at_once_is_refused(cdp: Cdp) -> None:
+    result = cdp("explain", "--email", "a@example.com", "--phone", "+44")
+
+    assert "exactly one of --email, --phone or --user-id" in str(result.exception)
