@@ -8,36 +8,58 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from activation import cli as activation
+from activation.config import load_definitions
+from activation.ledger import Ledger
 from orchestration.commands import consent, explain, look, operate, run
 from orchestration.context import Context
-from orchestration.deployment import open_deployment
 from orchestration.errors import DeploymentError
 from orchestration.settings import Settings, utc_now
 
-app = typer.Typer(
-    name="cdp",
-    help="A warehouse-native, composable customer data platform.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+OURS = ("orchestration", "ingestion", "activation")
 
 
-@app.callback()
-def start(
-    ctx: typer.Context,
-    debug: Annotated[  # noqa: ARG001 (read by `main`, before typer: an error may come earlier)
-        bool, typer.Option("--debug", help="Show the traceback of an error.")
-    ] = False,
-) -> None:
-    """A warehouse-native, composable customer data platform."""
-    settings = load_settings()
-    settings.export_environment()
-    ctx.obj = Context(
-        settings=settings,
-        deployment=open_deployment(settings, utc_now),
-        console=Console(stderr=True),
+def build_app(context: Context) -> typer.Typer:
+    """Every command of the house, each given this context."""
+    app = typer.Typer(
+        name="cdp",
+        help="A warehouse-native, composable customer data platform.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        add_completion=False,
+    )
+
+    @app.callback()
+    def start(
+        ctx: typer.Context,
+        debug: Annotated[  # noqa: ARG001 (read by `main`, before typer: an error may come earlier)
+            bool, typer.Option("--debug", help="Show the traceback of an error.")
+        ] = False,
+    ) -> None:
+        """A warehouse-native, composable customer data platform."""
+        ctx.obj = context
+
+    for commands in (run, look, explain, consent, operate):
+        commands.register(app)
+    for name, group in activation.commands(activation_context(context)).items():
+        app.add_typer(group, name=name)
+    return app
+
+
+def activation_context(context: Context) -> activation.ActivationContext:
+    """What activation's commands are given; nothing is opened before one of them asks."""
+    settings = context.settings
+    return activation.ActivationContext(
+        definitions=lambda: load_definitions(settings.project_root / "activation"),
+        open_ledger=lambda: Ledger(settings.ledger_path),
+        open_snapshot=context.snapshot,
+        open_warehouse=lambda: context.locked_warehouse("cdp sync run"),
+        resolve_secret=settings.resolve_secret,
+        clock=utc_now,
+        files_root=settings.destinations_dir,
+        sandbox_path=settings.sandbox_path,
+        operator=settings.operator,
     )
 
 
@@ -53,14 +75,12 @@ def load_settings() -> Settings:
         raise DeploymentError(f"The environment has a setting that cannot be used: {reasons}.") from error
 
 
-for commands in (run, look, explain, consent, operate):
-    commands.register(app)
-
-
 def main() -> None:
     """Run one command. Any failure is one line on stderr and exit code 1."""
     try:
-        app()
+        settings = load_settings()
+        settings.export_environment()
+        build_app(Context(settings=settings, console=Console(stderr=True)))()
     except KeyboardInterrupt:
         Console(stderr=True).print("Interrupted.")
         sys.exit(130)
@@ -75,6 +95,6 @@ def main() -> None:
 def one_line(error: BaseException) -> str:
     """What happened, without line breaks; errors that are not ours say their type and how to see more."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if type(error).__module__.split(".")[0] in {"orchestration", "ingestion", "activation"}:
+    if type(error).__module__.split(".")[0] in OURS:
         return text
     return f"{type(error).__name__}: {text} (run `cdp --debug …` to see where)"

@@ -10,7 +10,7 @@ import duckdb
 import typer
 from rich.console import Console
 
-from orchestration.deployment import Deployment
+from orchestration.deployment import Deployment, open_deployment
 from orchestration.lock import LockHolder, lock_holder, warehouse_lock
 from orchestration.settings import Settings, utc_now
 from orchestration.snapshot import read_snapshot
@@ -22,8 +22,12 @@ class Context:
     """Results are printed to stdout with `typer.echo`; everything else goes to `console` (stderr)."""
 
     settings: Settings
-    deployment: Deployment
     console: Console
+
+    @property
+    def deployment(self) -> Deployment:
+        """Where facts come from and in which time they live, as CDP_HOME and the settings say now."""
+        return open_deployment(self.settings, utc_now)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -59,6 +63,12 @@ class Context:
     def lock_holder(self) -> LockHolder | None:
         """Who writes to the warehouse now."""
         return lock_holder(self.settings.lock_path)
+
+    @contextmanager
+    def locked_warehouse(self, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A writable connection under the lock, for one command."""
+        with self.locked(what), self.warehouse.connect() as connection:
+            yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:

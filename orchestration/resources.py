@@ -17,7 +17,7 @@ from activation.engine import Destinations, open_destinations
 from activation.ledger import Ledger
 from activation.projection import project
 from orchestration.context import Context
-from orchestration.deployment import Deployment, open_deployment, parse_moment
+from orchestration.deployment import Deployment, parse_moment
 from orchestration.instance import PROCESS_TAG, process_tag
 from orchestration.settings import Settings, utc_now
 from orchestration.snapshot import PublishedSnapshot, publish_snapshot
@@ -32,6 +32,7 @@ class House(dg.ConfigurableResource[Any]):
     )
 
     _context: Context = PrivateAttr()
+    _deployment: Deployment = PrivateAttr()
     _ledger: Ledger = PrivateAttr()
     _destinations: Destinations = PrivateAttr()
     _moment: datetime = PrivateAttr()
@@ -47,11 +48,8 @@ class House(dg.ConfigurableResource[Any]):
         settings = Settings()
         settings.export_environment()
         settings.create_folders()
-        self._context = Context(
-            settings=settings,
-            deployment=open_deployment(settings, utc_now),
-            console=Console(stderr=True, quiet=True),
-        )
+        self._context = Context(settings=settings, console=Console(stderr=True, quiet=True))
+        self._deployment = self._context.deployment
         if context.run_id and context.instance is not None:
             context.instance.add_run_tags(context.run_id, {PROCESS_TAG: process_tag()})
         holder = self._context.lock_holder()
@@ -82,7 +80,7 @@ class House(dg.ConfigurableResource[Any]):
     @property
     def deployment(self) -> Deployment:
         """Where facts come from, and the time that they live in."""
-        return self._context.deployment
+        return self._deployment
 
     @property
     def ledger(self) -> Ledger:

@@ -5,6 +5,7 @@ house receives paths, keys and times as arguments.
 """
 
 import os
+import pwd
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -73,6 +74,10 @@ class Settings(BaseSettings):
         description="Loopback port of the built-in sandbox during a run; 0 takes a free one.",
     )
     ui_port: int = Field(default=3000, ge=1, le=65_535, description="Loopback port of the Dagster UI.")
+    operator: str = Field(
+        default_factory=lambda: pwd.getpwuid(os.getuid()).pw_name,
+        description="Who is recorded as having paused, approved or recorded something. Default: the login.",
+    )
     lock_wait_seconds: float = Field(
         default=900.0,
         ge=0,

@@ -7,10 +7,9 @@ import pytest
 import typer.testing
 from rich.console import Console
 
-from orchestration.cli import app
+from orchestration.cli import build_app
 from orchestration.context import Context
-from orchestration.deployment import open_deployment
-from orchestration.settings import Settings, utc_now
+from orchestration.settings import Settings
 
 
 @pytest.fixture
@@ -29,16 +28,12 @@ def settings(home: Path) -> Settings:
 
 @pytest.fixture
 def context(settings: Settings) -> Context:
-    return Context(
-        settings=settings,
-        deployment=open_deployment(settings, utc_now),
-        console=Console(stderr=True, quiet=True),
-    )
+    return Context(settings=settings, console=Console(stderr=True, quiet=True))
 
 
 @pytest.fixture
-def cdp(home: Path) -> Callable[..., typer.testing.Result]:  # noqa: ARG001 (sets CDP_HOME)
+def cdp(context: Context) -> Callable[..., typer.testing.Result]:
     def run(*arguments: str) -> typer.testing.Result:
-        return typer.testing.CliRunner().invoke(app, list(arguments))
+        return typer.testing.CliRunner().invoke(build_app(context), list(arguments))
 
     return run

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import Result
 
-from orchestration.cli import app, one_line
+from orchestration.cli import build_app, one_line
+from orchestration.context import Context
 from orchestration.errors import DeploymentError
+from orchestration.settings import Settings
 
 Cdp = Callable[..., Result]
 
@@ -22,7 +25,8 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
         yield from commands(command, (*path, name))
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+APP = build_app(Context(settings=Settings(), console=Console(stderr=True)))
+COMMANDS = dict(commands(typer.main.get_command(APP)))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -44,7 +48,7 @@ def test_every_option_says_what_it_does(name: str) -> None:
 def test_the_commands_of_the_house_are_there() -> None:
     assert {
         "run", "status", "sql", "explain", "audience list", "audience preview", "consent withdraw",
-        "consent grant", "doctor", "ui", "dbt",
+        "consent grant", "sync list", "sync plan", "sync run", "sandbox serve", "doctor", "ui", "dbt",
     } <= set(COMMANDS)  # fmt: skip
 
 

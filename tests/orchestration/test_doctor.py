@@ -81,7 +81,6 @@ def test_a_torn_tail_of_the_event_log_is_named(context: Context, settings: Setti
 def test_a_full_disk_is_foreseen(context: Context, settings: Settings) -> None:
     short = Context(
         settings=settings.model_copy(update={"min_free_bytes": 10**18}),
-        deployment=context.deployment,
         console=context.console,
     )
 
@@ -93,7 +92,6 @@ def test_a_source_folder_that_is_not_there_is_named(
 ) -> None:
     configured = Context(
         settings=settings.model_copy(update={"events_dir": tmp_path / "nothing"}),
-        deployment=context.deployment,
         console=context.console,
     )
 
