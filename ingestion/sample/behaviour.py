@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from ingestion.sample.contacts import spell_email, spell_phone
 from ingestion.sample.extract import CURRENCY, Line, Order
 from ingestion.sample.model import Device, Person
 from ingestion.sample.randomness import pick
-from ingestion.sample.wire import DAY, END, HOUR, MINUTE, START, Session, Wire, open_session, server_session
+from ingestion.sample.wire import (
+    DAY,
+    END,
+    HOUR,
+    MINUTE,
+    SERVER,
+    START,
+    Session,
+    Wire,
+    encode,
+    identity,
+    open_session,
+)
 
 PHONE_ORDER_SHARE = 0.08
 _VIEWS = 3.6
@@ -35,7 +45,7 @@ class Life:
             self._introduce()
         for index, order in enumerate(person.orders):
             if index and person.random.random() < PHONE_ORDER_SHARE:
-                self._order(server_session(), None, order, with_email=False)
+                self._order(SERVER, None, order, with_email=False)
             else:
                 self._shop(self._choose_device(order.at), order)
         for device, order in person.guest_orders:
@@ -50,7 +60,7 @@ class Life:
         """The first message of an account: a sign-up, or a login where the account is older than the data."""
         person, random = self._person, self._person.random
         device = person.devices[0]
-        session = open_session(random, person.known_at, device.channel, device.anonymous_id)
+        session = open_session(random, person.known_at, device.channel)
         if person.is_signed_up:
             body = self._contact_details(is_sign_up=True)
             self._send(session, device, person.known_at, "Signed Up", body)
@@ -62,7 +72,7 @@ class Life:
                 + 2 * MINUTE
                 + int(random.random() * min(END - HOUR - person.known_at, 90 * DAY))
             )
-            later = open_session(random, at, device.channel, device.anonymous_id)
+            later = open_session(random, at, device.channel)
             person.facts.see("email", second[0])
             self._send(later, device, at, "identify", {"email": spell_email(random, second[0])})
 
@@ -99,9 +109,8 @@ class Life:
         self._see_device(device)
         if person.user_id is not None:
             person.facts.see("user_id", person.user_id)
-        message_id = self._wire.send(
-            person.random, session, at, event, body, user_id=person.user_id, anonymous_id=device.anonymous_id
-        )
+        who = identity(person.user_id, device.anonymous_id)
+        message_id = self._wire.send(person.random, session, at, event, who=who, body=encode(body))
         if "country" in body:
             person.facts.countries.append((at, message_id, body["country"]))
 
@@ -120,9 +129,9 @@ class Life:
         random = self._person.random
         lasts = int((3 + random.random() * 30) * MINUTE)
         start = max(START, order.at - lasts)
-        session = open_session(random, start, device.channel, device.anonymous_id)
+        session = open_session(random, start, device.channel)
         lines = order.lines if order.lines[0].view is not None else self._bestsellers[: len(order.lines)]
-        self._visit(session, device, start, order.at - 15_000, lines, as_guest=as_guest)
+        self._visit(session, device, start, order.at - 15_000, lines=lines, as_guest=as_guest)
         self._order(session, device, order, with_email=as_guest)
 
     def _visit(
@@ -131,8 +140,8 @@ class Life:
         device: Device,
         start: int,
         end: int,
-        lines: tuple[Line, ...],
         *,
+        lines: tuple[Line, ...],
         as_guest: bool = False,
         fills_cart: bool = True,
     ) -> None:
@@ -151,24 +160,24 @@ class Life:
             if not device.is_linked or login > start:
                 self._identify(session, device, min(login, end))
         self._see_device(device)
+        known = identity(user_id, device.anonymous_id)
+        unknown = identity(None, device.anonymous_id)
+        seen: list[tuple[int, str, str]] = []
         for index in range(views):
             at = start + step * index + int(random.random() * step)
-            view = lines[index % len(lines)].view
-            if view is None:
-                view = self._bestsellers[index % len(self._bestsellers)].view or orjson.Fragment(b"{}")
-            known = user_id if at >= login else None
-            wire.send(
-                random, session, at, "Product Viewed", view, user_id=known, anonymous_id=session.anonymous_id
-            )
+            view = lines[index % len(lines)].view or self._bestsellers[index].view or "{}"
+            seen.append((at, known if at >= login else unknown, view))
+        wire.send_all(random, session, "Product Viewed", seen)
         if not fills_cart:
             return
         cart_id = f"{random.getrandbits(48):012x}"
         if random.random() < 0.4:
             at = start + step * views // 2 + int(random.random() * step)
+            some = lines[: 1 + len(lines) // 3]
             self._fill_cart(
-                session, device, at, cart_id, lines[: 1 + len(lines) // 3], user_id if at >= login else None
+                session, device, at, cart_id, lines=some, user_id=user_id if at >= login else None
             )
-        self._fill_cart(session, device, end, cart_id, lines, user_id)
+        self._fill_cart(session, device, end, cart_id, lines=lines, user_id=user_id)
 
     def _fill_cart(
         self,
@@ -176,58 +185,39 @@ class Life:
         device: Device,
         at: int,
         cart_id: str,
+        *,
         lines: tuple[Line, ...],
         user_id: str | None,
     ) -> None:
-        total = sum(line.value for line in lines)
-        body = {
-            "cart_id": cart_id,
-            "currency": CURRENCY,
-            "total": total / 1000,
-            "items": [line.item for line in lines],
-        }
         person = self._person
-        self._wire.send(
-            person.random,
-            session,
-            at,
-            "Cart Updated",
-            body,
-            user_id=user_id,
-            anonymous_id=session.anonymous_id,
-        )
+        total = sum(line.value for line in lines)
+        items = ",".join([line.item for line in lines])
+        body = f'{{"cart_id":"{cart_id}","currency":"{CURRENCY}","total":{total / 1000},"items":[{items}]}}'
+        who = identity(user_id, device.anonymous_id)
+        self._wire.send(person.random, session, at, "Cart Updated", who=who, body=body)
         # What happens on a shared device before anybody logs in belongs to nobody.
         if user_id is not None or not device.is_shared:
             person.facts.carts.append((at, total))
 
     def _order(self, session: Session, device: Device | None, order: Order, *, with_email: bool) -> None:
         person, random = self._person, self._person.random
-        body: dict[str, Any] = {
-            "order_id": f"{order.order_id}{self._suffix}",
-            "currency": CURRENCY,
-            "total": order.total / 1000,
-            "items": order.items,
-        }
-        if order.country is not None and random.random() < 0.9:
-            body["country"] = order.country
+        order_id = f"{order.order_id}{self._suffix}"
+        members = f'"order_id":"{order_id}","currency":"{CURRENCY}","total":{order.total / 1000}'
+        country = order.country if random.random() < 0.9 else None
+        if country is not None:
+            members += f',"country":"{country}"'
         if with_email and person.emails:
-            body["email"] = spell_email(random, person.emails[0])
+            members += f',"email":{encode(spell_email(random, person.emails[0]))}'
             person.facts.see("email", person.emails[0])
         user_id = None if with_email else person.user_id
         if user_id is not None:
             person.facts.see("user_id", user_id)
-        message_id = self._wire.send(
-            random,
-            session,
-            order.at,
-            "Order Completed",
-            body,
-            user_id=user_id,
-            anonymous_id=device.anonymous_id if device is not None else None,
-        )
+        who = identity(user_id, device.anonymous_id if device is not None else None)
+        body = f'{{{members},"items":{order.items}}}'
+        message_id = self._wire.send(random, session, order.at, "Order Completed", who=who, body=body)
         person.facts.orders.append((order.at, order.total))
-        if "country" in body:
-            person.facts.countries.append((order.at, message_id, body["country"]))
+        if country is not None:
+            person.facts.countries.append((order.at, message_id, country))
 
     def _cancel(self, cancellation: Order) -> None:
         """The back office gives money back."""
@@ -237,21 +227,12 @@ class Life:
             self._see_device(person.devices[0])
         else:
             person.facts.see("user_id", person.user_id or "")
-        body = {
-            "order_id": f"{cancellation.order_id}{self._suffix}",
-            "currency": CURRENCY,
-            "total": cancellation.total / 1000,
-            "items": cancellation.items,
-        }
-        self._wire.send(
-            person.random,
-            server_session(),
-            cancellation.at,
-            "Order Cancelled",
-            body,
-            user_id=person.user_id,
-            anonymous_id=anonymous_id,
+        body = (
+            f'{{"order_id":"{cancellation.order_id}{self._suffix}","currency":"{CURRENCY}",'
+            f'"total":{cancellation.total / 1000},"items":{cancellation.items}}}'
         )
+        who = identity(person.user_id, anonymous_id)
+        self._wire.send(person.random, SERVER, cancellation.at, "Order Cancelled", who=who, body=body)
         person.facts.cancellations.append((cancellation.at, cancellation.total))
 
     def _browse(self) -> None:
@@ -277,12 +258,12 @@ class Life:
             self._look_around(int(since + random.random() * (END - 2 * HOUR - since)), fills_cart=True)
 
     def _look_around(self, start: int, *, fills_cart: bool) -> None:
-        person, random = self._person, self._person.random
+        random = self._person.random
         end = start + int((2 + random.random() * 20) * MINUTE)
         if end >= END:
             return
         device = self._choose_device(start)
-        session = open_session(random, start, device.channel, device.anonymous_id)
+        session = open_session(random, start, device.channel)
         offset = int(random.random() * (len(self._bestsellers) - 8))
         lines = self._bestsellers[offset : offset + 1 + int(random.random() * 6)]
-        self._visit(session, device, start, end, lines, fills_cart=fills_cart)
+        self._visit(session, device, start, end, lines=lines, fills_cart=fills_cart)

@@ -10,12 +10,12 @@ import orjson
 
 from ingestion.sample.extract import CURRENCY
 from ingestion.sample.randomness import Weighted, pick
-from ingestion.sample.wire import DAY, END, HOUR, START, Wire, message_uuid, server_session
+from ingestion.sample.wire import DAY, END, HOUR, START, Wire, message_uuid
 
 BROKEN_SHARE: Final = 0.0007
 _KINDS: Final = Weighted(
-    MALFORMED_JSON=18, NOT_AN_OBJECT=5, UNKNOWN_EVENT=22, MISSING_EVENT_ID=8, MISSING_IDENTITY=14, BAD_TIMESTAMP=7,
-    CLOCK_OUT_OF_RANGE=8, INVALID_PROPERTIES=22, INVALID_ENCODING=6,
+    MALFORMED_JSON=18, NOT_AN_OBJECT=5, UNKNOWN_EVENT=22, MISSING_EVENT_ID=8, MISSING_IDENTITY=14,
+    BAD_TIMESTAMP=7, CLOCK_OUT_OF_RANGE=8, INVALID_PROPERTIES=22, INVALID_ENCODING=6,
 )  # fmt: skip
 CODES: Final = (
     *(
@@ -54,12 +54,12 @@ def send_broken_lines(wire: Wire, random: Random, user_ids: Sequence[str], count
     codes = [*CODES, *(_KINDS.draw(random) for _ in range(count - len(CODES)))]
     for index, code in enumerate(codes):
         at = int(START + HOUR + random.random() * (END - START - 4 * DAY))
-        line = _broken_line(wire, random, code, at, pick(random, user_ids), index)
+        line = _broken_line(wire, random, code, at, user_id=pick(random, user_ids), index=index)
         wire.lines.append((at + 250, line + b"\n"))
         wire.quarantine(code)
 
 
-def _broken_line(wire: Wire, random: Random, code: str, at: int, user_id: str, index: int) -> bytes:
+def _broken_line(wire: Wire, random: Random, code: str, at: int, *, user_id: str, index: int) -> bytes:
     view = {"sku": "22423", "name": "REGENCY CAKESTAND 3 TIER", "price": 12.75, "currency": CURRENCY}
     message: dict[str, Any] = {
         "messageId": message_uuid(random),
@@ -67,7 +67,7 @@ def _broken_line(wire: Wire, random: Random, code: str, at: int, user_id: str, i
         "event": "Product Viewed",
         "userId": user_id,
         "properties": view,
-        "context": server_session().context,
+        "context": {"library": {"name": "@segment/analytics-node", "version": "3.1.0"}},
         "channel": "server",
         "timestamp": wire.iso(at),
         "originalTimestamp": wire.iso(at),

@@ -1,4 +1,4 @@
-"""Tells the consent stories: sends the consent changes and makes the rows of the legacy cloud that belong to them."""
+"""Tells the consent stories: sends the consent changes, makes the legacy cloud's rows that go with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from ingestion.sample.contacts import spell_email, spell_phone
 from ingestion.sample.model import Consent, ConsentChannel, Person, Subscription
 from ingestion.sample.randomness import pick
 from ingestion.sample.stories import EMAIL_STORIES, SMS_STORIES, Step, Story
-from ingestion.sample.wire import DAY, END, HOUR, MINUTE, Session, Wire, open_session, server_session
+from ingestion.sample.wire import (
+    DAY,
+    END,
+    HOUR,
+    MINUTE,
+    SERVER,
+    Session,
+    Wire,
+    encode,
+    identity,
+    open_session,
+)
 
 _POLICY_VERSIONS: Final = ("2009-06", "2010-02")
 _IN_CLOUD_SHARE: Final = 0.86
@@ -20,7 +31,7 @@ _WITHOUT_DEVICE: Final = frozenset({"agent", "import", "one_click"})
 
 
 class Consents:
-    """Sends the consent changes of one person and keeps the facts; the rows of the legacy cloud only on request."""
+    """Sends the consent changes of one person, keeps the facts, adds the rows of the legacy cloud."""
 
     def __init__(self, person: Person, wire: Wire) -> None:
         self._person = person
@@ -89,34 +100,25 @@ class Consents:
                 spell_email(random, address) if channel == "email" else spell_phone(random, address)
             )
         session, anonymous_id = self._open(at, step.method)
+        who = identity(person.user_id, anonymous_id)
         if step.status == "broken":
-            self._wire.send_broken(
-                random,
-                session,
-                at,
-                "Consent Changed",
-                body,
-                user_id=person.user_id,
-                anonymous_id=anonymous_id,
-            )
+            self._wire.send_broken(random, session, at, "Consent Changed", who=who, body=encode(body))
             return
         if person.user_id is not None:
             person.facts.see("user_id", person.user_id)
         if anonymous_id is not None:
             person.facts.see("anonymous_id", anonymous_id)
-        self._wire.send(
-            random, session, at, "Consent Changed", body, user_id=person.user_id, anonymous_id=anonymous_id
-        )
+        self._wire.send(random, session, at, "Consent Changed", who=who, body=encode(body))
         person.facts.consents.append(Consent(at, channel, step.status, step.method, address))
 
     def _open(self, at: int, method: str) -> tuple[Session, str | None]:
         person = self._person
         device = person.devices[0]
         if person.user_id is None:
-            return open_session(person.random, at, device.channel, device.anonymous_id), device.anonymous_id
+            return open_session(person.random, at, device.channel), device.anonymous_id
         if method in _WITHOUT_DEVICE:
-            return server_session(), None
-        return open_session(person.random, at, device.channel, device.anonymous_id), device.anonymous_id
+            return SERVER, None
+        return open_session(person.random, at, device.channel), device.anonymous_id
 
     def _subscribe(self, story: Story, address: str, times: list[int]) -> None:
         """The subscriber rows of the legacy cloud."""

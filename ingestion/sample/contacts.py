@@ -1,7 +1,8 @@
 """Invented names, e-mail addresses and phone numbers, and the many ways in which people write them.
 
-Addresses lie in domains that RFC 2606 reserves for documentation. British and American phone numbers come from the ranges
-that Ofcom and NANPA keep for drama; all others from +878 10, a universal personal numbering plan without subscribers.
+Addresses lie in domains that RFC 2606 reserves for documentation. British and American phone numbers come
+from the ranges that Ofcom and NANPA keep for drama, all others from +878 10, a universal numbering plan
+without subscribers.
 """
 
 from __future__ import annotations
@@ -12,12 +13,25 @@ from typing import Final
 
 from ingestion.sample.randomness import Weighted, pick
 
-FIRST_NAMES: Final = tuple(
-    ["Alice", "Amelia", "Anna", "Anton", "Beatrice", "Ben", "Camille", "Carlos", "Charlotte", "Chloé", "Claire", "Daniel", "David", "Eleanor", "Elif", "Emil", "Emily", "Emma", "Eva", "Felix", "Fiona", "Florian", "François", "Freya", "George", "Giulia", "Grace", "Hannah", "Harry", "Helen", "Henrik", "Ines", "Isaac", "Ivy", "Jack", "Jakob", "James", "Jan", "Jana", "Jonas", "José", "Julia", "Karin", "Kate", "Klara", "Lars", "Laura", "Léa", "Leo", "Lena", "Lewis", "Liam", "Lily", "Louis", "Lucía", "Luke", "Lucy", "Mads", "Maria", "Marta", "Max", "Mia", "Michael", "Mohammed", "Nadia", "Nina", "Noah", "Nora", "Oliver", "Olivia", "Oscar", "Pauline", "Peter", "Priya", "Rachel", "Robert", "Rosie", "Ruth", "Samuel", "Sara", "Sofia", "Søren", "Stefan", "Susan", "Thomas", "Tom", "Tove", "Ursula", "Victor", "Wei", "William", "Yusuf", "Zoe"]
-)
-LAST_NAMES: Final = tuple(
-    ["Adams", "Ahmed", "Allen", "Andersen", "Baker", "Bauer", "Becker", "Bell", "Bennett", "Bernard", "Bianchi", "Brown", "Byrne", "Campbell", "Carter", "Castro", "Clark", "Clarke", "Collins", "Cook", "Cooper", "Costa", "Cox", "Davies", "Dubois", "Edwards", "Evans", "Fernández", "Fischer", "Foster", "García", "Garnier", "Gray", "Green", "Hall", "Hansen", "Harris", "Hill", "Hoffmann", "Hughes", "Jackson", "Jansen", "Johansson", "Johnson", "Jones", "Kaya", "Keller", "Kelly", "Khan", "King", "Koch", "Kowalski", "Lambert", "Larsen", "Lee", "Lefèvre", "Lewis", "López", "Marsh", "Martin", "Mason", "Meyer", "Miller", "Mitchell", "Moore", "Moreau", "Morgan", "Morris", "Müller", "Murphy", "Murray", "Nielsen", "O'Brien", "Olsen", "Owen", "Palmer", "Parker", "Patel", "Petit", "Phillips", "Powell", "Price", "Richards", "Roberts", "Robinson", "Rossi", "Roux", "Russell", "Santos", "Schmidt", "Schneider", "Schulz", "Scott", "Shaw", "Silva", "Simpson", "Singh", "Smith", "Stewart", "Svensson", "Taylor", "Thompson", "Turner", "Visser", "Wagner", "Walker", "Ward", "Watson", "Weber", "White", "Williams", "Wilson", "Wood", "Wright", "Young"]
-)
+FIRST_NAMES: Final = """
+    Alice Amelia Anna Anton Beatrice Ben Camille Carlos Charlotte Chloé Claire Daniel David Eleanor Elif
+    Emil Emily Emma Eva Felix Fiona Florian François Freya George Giulia Grace Hannah Harry Helen Henrik
+    Ines Isaac Ivy Jack Jakob James Jan Jana Jonas José Julia Karin Kate Klara Lars Laura Léa Leo Lena
+    Lewis Liam Lily Louis Lucía Luke Lucy Mads Maria Marta Max Mia Michael Mohammed Nadia Nina Noah Nora
+    Oliver Olivia Oscar Pauline Peter Priya Rachel Robert Rosie Ruth Samuel Sara Sofia Søren Stefan
+    Susan Thomas Tom Tove Ursula Victor Wei William Yusuf Zoe
+""".split()  # noqa: SIM905 (a list of a hundred quoted names is no easier to read)
+LAST_NAMES: Final = """
+    Adams Ahmed Allen Andersen Baker Bauer Becker Bell Bennett Bernard Bianchi Brown Byrne Campbell
+    Carter Castro Clark Clarke Collins Cook Cooper Costa Cox Davies Dubois Edwards Evans Fernández
+    Fischer Foster García Garnier Gray Green Hall Hansen Harris Hill Hoffmann Hughes Jackson Jansen
+    Johansson Johnson Jones Kaya Keller Kelly Khan King Koch Kowalski Lambert Larsen Lee Lefèvre Lewis
+    López Marsh Martin Mason Meyer Miller Mitchell Moore Moreau Morgan Morris Müller Murphy Murray
+    Nielsen O'Brien Olsen Owen Palmer Parker Patel Petit Phillips Powell Price Richards Roberts Robinson
+    Rossi Roux Russell Santos Schmidt Schneider Schulz Scott Shaw Silva Simpson Singh Smith Stewart
+    Svensson Taylor Thompson Turner Visser Wagner Walker Ward Watson Weber White Williams Wilson Wood
+    Wright Young
+""".split()  # noqa: SIM905 (a list of a hundred quoted names is no easier to read)
 _DOMAINS: Final = (
     "example.com",
     "example.net",
@@ -32,8 +46,8 @@ _SPELLING: Final = Weighted(plain=80, capitalised=8, upper=4, leading=3, trailin
 
 # Area code and first digits of Ofcom's ranges for drama, a thousand numbers each.
 _UK_DRAMA: Final = (
-    *("113496", "114496", "116496", "117496", "118496", "121496", "131496", "141496", "151496", "161496"),
-    *("191498", "207946", "289649", "292018"),
+    *("113496", "114496", "116496", "117496", "118496", "121496", "131496", "141496", "151496"),
+    *("161496", "191498", "207946", "289649", "292018"),
 )
 _US_AREAS: Final = (
     "202",

@@ -23,23 +23,23 @@ BROWSED_LINES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One item that can be looked at and put into a cart; `value` in thousandths of a pound."""
+    """One item that can be looked at and put into a cart, as JSON text; `value` in thousandths of a pound."""
 
-    item: orjson.Fragment
-    view: orjson.Fragment | None
+    item: str
+    view: str | None
     value: int
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One real invoice, or one real cancellation (then `total` is the amount given back), in thousandths of a pound."""
+    """One real invoice, or one real cancellation; `total` in thousandths of a pound, above zero in both."""
 
     order_id: str
     customer_id: int | None
     at: int
     country: str | None
     total: int
-    items: orjson.Fragment
+    items: str
     lines: tuple[Line, ...]
 
 
@@ -86,14 +86,15 @@ def encode_extract(source: Path, target: Path) -> None:
 def load_company(path: Path = EXTRACT_PATH) -> Company:
     """Read the extract.
 
-    An order is an invoice's lines with a quantity and a price above zero; a cancellation the lines of a `C` invoice
-    with a quantity below zero. Everything else is bookkeeping (bad debt `A…`, stock write-offs, free samples) and no
-    customer's act. An invoice that spans two minutes happened at the first. Times are taken as UTC.
+    An order is an invoice's lines with a quantity and a price above zero; a cancellation the lines of a `C`
+    invoice with a quantity below zero. Everything else is bookkeeping (bad debt `A…`, stock write-offs, free
+    samples) and no customer's act. An invoice that spans two minutes happened at the first. Times are taken
+    as UTC.
     """
     orders: list[Order] = []
     cancellations: list[Order] = []
     sold: dict[str, int] = {}
-    views: dict[tuple[str, float], orjson.Fragment] = {}
+    views: dict[tuple[str, float], str] = {}
     lines: dict[str, Line] = {}
     for invoice, group in groupby(_read_rows(path), key=lambda row: str(row[0])):
         cancelled = invoice.startswith("C")
@@ -122,9 +123,9 @@ def _read_order(
     invoice: str,
     rows: list[tuple[Any, ...]],
     sign: int,
-    views: dict[tuple[str, float], orjson.Fragment],
+    views: dict[tuple[str, float], str],
 ) -> Order:
-    encoded: list[bytes] = []
+    encoded: list[str] = []
     lines: list[Line] = []
     total = 0
     for _, code, description, quantity, _, price, _, _ in rows:
@@ -140,23 +141,22 @@ def _read_order(
                 view = views.get((sku, price))
                 if view is None:
                     body = {"sku": sku, "name": description or sku, "price": price, "currency": CURRENCY}
-                    view = views[(sku, price)] = orjson.Fragment(_encode(body))
-            lines.append(Line(orjson.Fragment(item), view, value))
+                    view = views[(sku, price)] = _encode(body)
+            lines.append(Line(item, view, value))
     return Order(
         order_id=invoice,
         customer_id=rows[0][6],
         at=min(row[4] for row in rows),
         country=country_code(rows[0][7]),
         total=total,
-        items=orjson.Fragment(b"[" + b",".join(encoded) + b"]"),
+        items=f"[{','.join(encoded)}]",
         lines=tuple(lines),
     )
 
 
-def _encode(value: dict[str, Any]) -> bytes:
-    """JSON bytes to be spliced in wherever the item occurs: encoded once, however often it is written."""
-    # The copy has its true size; orjson's own result keeps the kilobyte it was allocated with.
-    return memoryview(orjson.dumps(value)).tobytes()
+def _encode(value: dict[str, Any]) -> str:
+    """JSON text to be spliced in wherever the item occurs: encoded once, however often it is written."""
+    return orjson.dumps(value).decode()
 
 
 def _read_rows(path: Path) -> Iterator[tuple[Any, ...]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ingestion.errors import FatalIngestionError
 from ingestion.sample.behaviour import Life
 from ingestion.sample.broken import BROKEN_SHARE, CODES, send_broken_lines
 from ingestion.sample.consent import Consents
@@ -36,7 +39,7 @@ from ingestion.sample.wire import Iso, Wire
 DEFAULT_SEED: Final = 20101209
 
 
-class SampleFolderError(Exception):
+class SampleFolderError(FatalIngestionError):
     """The sample cannot be written where it was asked for."""
 
 
@@ -72,10 +75,11 @@ def write_sample(
 ) -> SampleManifest:
     """Write a sample into the folder `out` and return its manifest; the same arguments give the same bytes.
 
-    `events` is the least number of event lines: fewer than the company's own take a part of its people, more add
-    numbered replicas of the company with other ids and other chance, one in memory at a time. The legacy extract and
-    the truth tables cover the first company only. A folder that already holds this very sample is left as it is, one that holds
-    another sample is replaced when the new one is whole. Raises SampleFolderError where `out` holds anything else.
+    `events` is the least number of event lines: fewer than the company's own take a part of its people,
+    more add numbered replicas of the company with other ids and other chance, one in memory at a time. The
+    legacy extract and the truth tables cover the first company only. A folder that already holds this very
+    sample is left as it is, one that holds another sample is replaced when the new one is whole. Raises
+    SampleFolderError where `out` holds anything else.
     """
     say = progress or (lambda _: None)
     generator = _fingerprint()
@@ -93,7 +97,8 @@ def write_sample(
     out.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".part", dir=out.parent))
     try:
-        manifest = _Generation(part, seed, events, truth, say).write(generator)
+        with _without_collection():
+            manifest = _Generation(part, seed, events, truth, say).write(generator)
         _put_in_place(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -186,7 +191,8 @@ class _Generation:
         rows = write_extract(live_in_cloud(self._subscriptions, self._seed), path)
         self._list(path, sum(rows.values()))
         self._say(
-            f"sample: the legacy cloud sent {rows['Sent.csv']:,} messages to {rows['Subscribers.csv']:,} subscribers"
+            f"sample: the legacy cloud sent {rows['Sent.csv']:,} messages"
+            f" to {rows['Subscribers.csv']:,} subscribers"
         )
 
     def _write_truth(self) -> None:
@@ -206,6 +212,18 @@ class _Generation:
     def _list(self, path: Path, lines: int | None) -> None:
         name = path.relative_to(self._out).as_posix()
         self._totals.files.append(SampleFile(path=name, bytes=path.stat().st_size, lines=lines))
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """The generator makes no reference cycles: looking for them would take a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _orders(household: Household) -> int:

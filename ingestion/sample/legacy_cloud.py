@@ -1,4 +1,4 @@
-"""Thirteen months in the life of the legacy cloud: sends, opens, clicks, bounces and unsubscribes of its subscribers."""
+"""Thirteen months in the life of the legacy cloud: what it sent, and how its subscribers took it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Writes the legacy cloud as a Salesforce Marketing Cloud tracking extract: a zip of UTF-16LE CSV files.
 
-Column order, line ends, text qualifier and dates (`M/D/YYYY h:mm:ss AM/PM` in a clock that is UTC-6 all year) are those of the
-vendor's extract. Its optional columns are left out, but for the tail of Opens, whose user agents tell machine opens; of the
-tail only IsUnique and the user agent are filled.
+Column order, line ends, text qualifier and dates (`M/D/YYYY h:mm:ss AM/PM` in a clock that is UTC-6 all
+year) are those of the vendor's extract. Its optional columns are left out, but for the tail of Opens, whose
+user agents tell machine opens; of the tail only IsUnique and the user agent are filled.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ingestion.errors import FatalIngestionError
+
 MANIFEST_NAME: Final = "manifest.json"
 
 # The sample lives in its own time: thirteen months that end with the extract.
@@ -20,7 +22,7 @@ REAL: Final = (
     "order and cancellation numbers, times (taken as UTC), items, quantities, prices, totals",
 )
 INVENTED: Final = (
-    "names, e-mail addresses and phone numbers (domains reserved for documentation; numbers reserved for fiction or without subscribers)",
+    "names, e-mail addresses (domains reserved for documentation), phone numbers (reserved or unassigned)",
     "devices, sessions, page views and carts",
     "accounts numbered from 90001, and who a guest was",
     "sign-ups, identify calls and consent changes",
@@ -29,7 +31,7 @@ INVENTED: Final = (
 )
 
 
-class SampleUnreadableError(Exception):
+class SampleUnreadableError(FatalIngestionError):
     """A folder holds no whole sample."""
 
 
@@ -83,13 +85,15 @@ def read_manifest(path: Path) -> SampleManifest:
         ) from error
     except (OSError, ValidationError) as error:
         raise SampleUnreadableError(
-            f"'{file}' cannot be read as the manifest of a sample: {error}; delete the folder and run `cdp sample`"
+            f"'{file}' cannot be read as the manifest of a sample: {error}; "
+            "delete the folder and run `cdp sample`"
         ) from error
     for entry in manifest.files:
         part = file.parent / entry.path
         size = part.stat().st_size if part.exists() else None
         if size != entry.bytes:
             raise SampleUnreadableError(
-                f"'{part}' has {size} bytes, the manifest says {entry.bytes}; delete the folder and run `cdp sample`"
+                f"'{part}' has {size} bytes, the manifest says {entry.bytes}; "
+                "delete the folder and run `cdp sample`"
             )
     return manifest

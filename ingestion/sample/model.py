@@ -37,7 +37,7 @@ class Consent:
 
 @dataclass(slots=True)
 class Subscription:
-    """One subscriber row of the legacy cloud. `unsubscribed_at` are its Unsubs rows, `quiet_at` an unsubscribe without one."""
+    """A subscriber of the legacy cloud; `unsubscribed_at` has Unsubs rows, `quiet_at` has none."""
 
     key: str
     address: str
@@ -51,7 +51,7 @@ class Subscription:
 
 @dataclass(slots=True)
 class Facts:
-    """What was sent and will be accepted, kept while it is sent: the ground truth is computed from nothing else."""
+    """What was sent and will be accepted, kept while it is sent: the ground truth comes from nothing else."""
 
     identifiers: dict[tuple[str, str], None] = field(default_factory=dict)
     orders: list[tuple[int, int]] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Facts:
 
 @dataclass(slots=True)
 class Person:
-    """One person. `emails` and `phones` are theirs alone; a shared one is in `shared_email` or `shared_phone`."""
+    """One person; `emails` and `phones` are theirs alone, what is shared has fields of its own."""
 
     key: str
     kind: PersonKind

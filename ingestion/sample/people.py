@@ -1,7 +1,7 @@
 """The people of one replica of the company: who they are, how they can be reached, what they share.
 
-Customers, their orders and countries are real; the rest is invented. Which situation a person is in is drawn from the person's own
-random stream, so the company is the same whichever part of it is written.
+Customers, their orders and countries are real; the rest is invented. Which situation a person is in is
+drawn from the person's own random stream, so the company is the same whichever part of it is written.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ class Population:
         lead = (1 + random.random() * 2) * MINUTE if random.random() < 0.6 else random.random() * 14 * DAY
         if not person.is_signed_up:
             lead = 40 * MINUTE
-        person.known_at = max(START + HOUR, int(first_at - lead - MINUTE))
+        earliest = START + HOUR + int(random.random() * 2 * HOUR)
+        person.known_at = max(earliest, int(first_at - lead - MINUTE))
         if random.random() < (0.7 if kind == "none" else 0.3):
             person.phones = [self._phone(person.country)]
         elif random.random() < 0.01:
@@ -175,7 +176,7 @@ class Population:
                 person.email_story = "shared" if is_only or not person.emails else "shared_and_own"
 
     def _guests(self, customers: list[Person]) -> list[Person]:
-        """Who placed the orders that have no customer: somebody new, a guest who came back, a customer not logged in."""
+        """Who placed the orders without a customer: a new or former guest, a customer not logged in."""
         random = stream(self._seed, self._replica, "guests")
         forgetful: dict[str | None, list[Person]] = defaultdict(list)
         for customer in customers:
@@ -252,7 +253,8 @@ def _draw_email_story(person: Person, *, is_old: bool) -> str:
         return UNTOLD.draw(random)
     if len(person.emails) > 1:
         return TWO_EMAILS.draw(random)
-    # In the United States an address may be written to until it objects: many were never asked. Nor were old customers.
+    # In the United States an address may be written to until it objects: many were never asked. Old customers
+    # were not either.
     if random.random() < (UNASKED_SHARE_IN_US if person.country == "US" else 0.1 if is_old else 0.0):
         return "legacy_only"
     return EMAIL.draw(random)

@@ -1,4 +1,4 @@
-"""What people did about consent, as short stories: an ordered list of steps and what the legacy cloud made of them."""
+"""What people did about consent, as short stories: steps in order, and what the legacy cloud made of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ Cloud = Literal["likely", "active", "bounced", "held", "unsubscribed", "reactiva
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One act. `address` is the index of the person's address, None for all of them; the legacy cloud's unsubscribe
-    and a grant that breaks its contract are acts too. `together` puts it at the very instant of the step before."""
+    """One act: `address` is the index of the person's address, None means all of them.
+
+    The legacy cloud's unsubscribe and a grant that breaks its contract are acts too. `together` puts the
+    act at the very instant of the one before.
+    """
 
     status: Status
     method: str
@@ -93,23 +96,27 @@ SMS_STORIES: Final = MappingProxyType(
     }
 )
 
-# How often each story happens: to an address of somebody with an account, to two of them, to an address that only the
-# legacy cloud knows, to a phone number, to the address that a guest left at a checkout.
+# How often each story happens to an address of somebody with an account.
 EMAIL: Final = Weighted(
     granted_form=48, granted_double_opt_in=14, granted_preference_center=4, granted_agent=3, bounced=2,
-    withdrawn_one_click=5, withdrawn_everywhere=2.5, regranted=2, regranted_double_opt_in=1, agent_after_withdrawal=1.5,
-    import_after_withdrawal=1, withdrawn_same_instant=0.6, pending=3, pending_after_withdrawal=0.8, broken_grant=0.5,
-    never_asked=2, legacy_only=4, held=1.2, held_without_consent=0.4, cloud_unsubscribed=1,
-    granted_then_cloud_unsubscribed=2, cloud_unsubscribed_then_regranted=1.2, cloud_unsubscribed_then_agent=0.6,
-    cloud_reactivated=0.8, second_key_unsubscribed=0.8,
+    withdrawn_one_click=5, withdrawn_everywhere=2.5, regranted=2, regranted_double_opt_in=1,
+    agent_after_withdrawal=1.5, import_after_withdrawal=1, withdrawn_same_instant=0.6, pending=3,
+    pending_after_withdrawal=0.8, broken_grant=0.5, never_asked=2, legacy_only=4, held=1.2,
+    held_without_consent=0.4, cloud_unsubscribed=1, granted_then_cloud_unsubscribed=2,
+    cloud_unsubscribed_then_regranted=1.2, cloud_unsubscribed_then_agent=0.6, cloud_reactivated=0.8,
+    second_key_unsubscribed=0.8,
 )  # fmt: skip
+# To two addresses of one person.
 TWO_EMAILS: Final = Weighted(
-    two_granted=40, two_second_unasked=20, two_first_withdrawn=20, two_withdrawn_everywhere=10, two_second_regranted=10,
-    two_first_held=10,
+    two_granted=40, two_second_unasked=20, two_first_withdrawn=20, two_withdrawn_everywhere=10,
+    two_second_regranted=10, two_first_held=10,
 )  # fmt: skip
+# To an address that only the legacy cloud knows.
 UNTOLD: Final = Weighted(legacy_only=80, cloud_unsubscribed=12, held_without_consent=8)
+# To a phone number.
 SMS: Final = Weighted(
     granted_form=46, granted_double_opt_in=10, pending=6, withdrawn=6, withdrawn_everywhere=4, regranted=3,
     agent_after_withdrawal=3, never_asked=22,
 )  # fmt: skip
+# To the address that a guest left at a checkout.
 GUEST: Final = Weighted(never_asked=45, granted_form=37, pending=10, withdrawn_one_click=8)
