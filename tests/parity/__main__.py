@@ -119,6 +119,7 @@ def build_on_spark(work: Path, as_of: str) -> None:
             [str(ENVIRONMENT / "bin" / "sail"), "spark", "server", "--ip", "127.0.0.1", "--port", str(port)],
             stdout=log,
             stderr=log,
+            cwd=work,
         )
     try:
         wait_until_listening(server, port)
@@ -136,6 +137,7 @@ def build_on_spark(work: Path, as_of: str) -> None:
                 "CDP_SPARK_LOCATION": str(work / "lake" / "dbt"),
                 "DO_NOT_TRACK": "1",
             },
+            cwd=work,
         )  # fmt: skip
     finally:
         server.terminate()
