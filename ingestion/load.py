@@ -1,0 +1,238 @@
+"""The event log into the warehouse: heal, validate, deduplicate, load, and only then commit.
+
+The rows of raw.event_batches are the commit: they are written in a load of their own after everything else,
+and rows of batches that are not there are removed before the next load. So a run may be killed at any
+instant. See docs/decisions/0002-event-log.md.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from ingestion.definitions import Definition, new_definitions
+from ingestion.errors import FatalIngestionError
+from ingestion.event_identifiers import new_event_identifiers
+from ingestion.event_log import BATCH_BYTES, BATCH_LINES, Batch, EventLog
+from ingestion.identifiers import IdentifierKey, refuse_other_key
+from ingestion.raw_tables import RAW_TABLES
+from ingestion.registry import Registry
+from ingestion.validation import ValidatedBatch, validate
+from ingestion.warehouse import RawWarehouse
+
+GROUP_LINES = 750_000
+_SQL_FOLDER = Path(__file__).parent / "sql"
+_DUPLICATES = (_SQL_FOLDER / "duplicates.sql").read_text(encoding="utf-8")
+_BATCH_COUNTS = (_SQL_FOLDER / "batch_counts.sql").read_text(encoding="utf-8")
+_BATCH_TABLES = ("events", "events_quarantined", "events_duplicated")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class EventLoadReport:
+    """What one load did; received = accepted + duplicates + quarantined."""
+
+    received: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    by_code: dict[str, int] = field(default_factory=dict)
+    batches: int = 0
+    healed_rows: int = 0
+
+    def plus(self, other: "EventLoadReport") -> "EventLoadReport":
+        """Both reports as one."""
+        return EventLoadReport(
+            received=self.received + other.received,
+            accepted=self.accepted + other.accepted,
+            duplicates=self.duplicates + other.duplicates,
+            quarantined=self.quarantined + other.quarantined,
+            by_code=dict(sorted((Counter(self.by_code) + Counter(other.by_code)).items())),
+            batches=self.batches + other.batches,
+            healed_rows=self.healed_rows + other.healed_rows,
+        )
+
+
+def load_events(
+    *,
+    log: EventLog,
+    registry: Registry,
+    warehouse: Path,
+    work_folder: Path,
+    key: IdentifierKey,
+    clock: Callable[[], datetime],
+    batch_bytes: int = BATCH_BYTES,
+    batch_lines: int = BATCH_LINES,
+    on_progress: Callable[[EventLoadReport], None] | None = None,
+) -> EventLoadReport:
+    """Load what is new in the event log; every line ends as accepted, duplicate or quarantined.
+
+    Nothing of the warehouse is kept open or locked afterwards. Memory is bounded by the batch size, not by
+    the log. `on_progress` is told the running totals after each commit.
+    """
+    with RawWarehouse(warehouse, work_folder) as raw, ThreadPoolExecutor(2, "validate") as threads:
+        refuse_other_key(raw, key)
+        report = EventLoadReport(healed_rows=heal(raw))
+        batches = log.unread(_read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)
+        for group in _grouped(_validated(threads, registry, batches)):
+            loaded = _load_group(raw, registry, group, key, clock())
+            _log.info(
+                "events.loaded",
+                received=loaded.received,
+                accepted=loaded.accepted,
+                duplicates=loaded.duplicates,
+                quarantined=loaded.quarantined,
+                batches=loaded.batches,
+            )
+            report = report.plus(loaded)
+            if on_progress is not None:
+                on_progress(report)
+    return report
+
+
+def load_definitions(
+    definitions: Iterable[Definition],
+    *,
+    warehouse: Path,
+    work_folder: Path,
+    clock: Callable[[], datetime],
+) -> int:
+    """Append the definitions whose content is new to the warehouse; returns how many were."""
+    with RawWarehouse(warehouse, work_folder) as raw:
+        fresh = new_definitions(raw, definitions, naive_utc(clock()))
+        if fresh.num_rows:
+            raw.load({"definitions": fresh})
+        return int(fresh.num_rows)
+
+
+def heal(raw: RawWarehouse) -> int:
+    """Remove the rows that a killed load left without their commit; returns how many."""
+    removed = 0
+    for table in _BATCH_TABLES:
+        removed += raw.count(
+            f"delete from raw.{table} where batch_id not in (select batch_id from raw.event_batches)"
+        )
+    removed += raw.count(
+        "delete from raw.identifiers where batch_id not in (select batch_id from raw.event_batches) "
+        "and batch_id not in (select file_sha256 from raw.legacy_files where status = 'accepted')"
+    )
+    if removed:
+        _log.warning("events.healed", removed_rows=removed)
+    return removed
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """The moment as the warehouse keeps it: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _read_to(raw: RawWarehouse) -> dict[str, int]:
+    rows = raw.connection.execute("select segment, max(end_byte) from raw.event_batches group by segment")
+    return dict(rows.fetchall())
+
+
+def _validated(
+    threads: ThreadPoolExecutor, registry: Registry, batches: Iterable[Batch]
+) -> Iterator[ValidatedBatch]:
+    """Validate two batches at a time and give them in the order of the log."""
+    waiting: deque[Future[ValidatedBatch]] = deque()
+    for batch in batches:
+        waiting.append(threads.submit(validate, registry, batch))
+        if len(waiting) > 2:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _grouped(batches: Iterable[ValidatedBatch]) -> Iterator[list[ValidatedBatch]]:
+    """Several batches to one load, because each load of dlt has a fixed cost."""
+    group: list[ValidatedBatch] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(each.batch.lines for each in group) >= GROUP_LINES:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _load_group(
+    raw: RawWarehouse,
+    registry: Registry,
+    group: list[ValidatedBatch],
+    key: IdentifierKey,
+    now: datetime,
+) -> EventLoadReport:
+    accepted = pa.concat_tables(batch.accepted for batch in group)
+    accepted = accepted.append_column("position", pa.array(range(accepted.num_rows), pa.int64()))
+    quarantined = pa.concat_tables(batch.quarantined for batch in group)
+    connection = raw.connection
+    connection.register("accepted", accepted)
+    connection.register("quarantined", quarantined)
+    connection.register("slices", _slices(group))
+    try:
+        connection.register("duplicates", connection.execute(_DUPLICATES).to_arrow_table())
+        commits = connection.execute(_BATCH_COUNTS, {"loaded_at": naive_utc(now)}).to_arrow_table()
+        report = _report(commits, quarantined, len(group))
+        files = {
+            "events": _write(raw, "events", "anti"),
+            "events_duplicated": _write(raw, "events_duplicated", "semi"),
+        }
+        identifiers = new_event_identifiers(raw, registry, key)
+    finally:
+        for view in ("accepted", "quarantined", "slices", "duplicates"):
+            connection.unregister(view)
+    tables = {"events_quarantined": quarantined, "identifiers": identifiers}
+    raw.load({**files, **{name: table for name, table in tables.items() if table.num_rows}})
+    raw.load({"event_batches": commits})
+    return report
+
+
+def _write(raw: RawWarehouse, table: str, join: str) -> Path:
+    """Write the accepted rows that are duplicates (semi) or not (anti) as a file for a table of raw."""
+    path = raw.new_file(table)
+    columns = ", ".join(_columns(table))
+    raw.connection.execute(
+        f"copy (select {columns} from accepted {join} join duplicates using (position)) "
+        f"to '{path}' (format parquet)"
+    )
+    return path
+
+
+def _columns(table: str) -> list[str]:
+    return list(RAW_TABLES[table].names)
+
+
+def _slices(group: list[ValidatedBatch]) -> pa.Table:
+    rows = [
+        {
+            "batch_id": validated.batch_id,
+            "segment": part.segment,
+            "first_line": part.first_line,
+            "last_line": part.last_line,
+            "end_byte": part.end_byte,
+        }
+        for validated in group
+        for part in validated.batch.slices
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def _report(commits: pa.Table, quarantined: pa.Table, batches: int) -> EventLoadReport:
+    """The counts that are about to be committed; refuses to go on when they do not add up."""
+    counts = {
+        name: pc.sum(commits[name]).as_py() or 0
+        for name in ("received", "accepted", "duplicates", "quarantined")
+    }
+    if counts["received"] != counts["accepted"] + counts["duplicates"] + counts["quarantined"]:
+        raise FatalIngestionError(
+            f"A load does not add up: {counts}. Nothing of it is committed. This is a defect: report it."
+        )
+    by_code = Counter(quarantined["code"].to_pylist())
+    return EventLoadReport(**counts, by_code=dict(sorted(by_code.items())), batches=batches)

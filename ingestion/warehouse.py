@@ -1,0 +1,169 @@
+"""The `raw` schema of the warehouse: one connection for a load, and dlt to write, tamed.
+
+dlt gets Parquet files only, keeps its own files under one folder, reads no configuration of the machine and
+sends nothing home. Its working folder is emptied first: what a killed run had prepared is made again.
+"""
+
+import itertools
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import dlt
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers.dictionary import DictionaryProvider
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.runtime.run_context import RunContext
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from ingestion.errors import FatalIngestionError
+from ingestion.raw_tables import RAW_TABLES, dlt_columns
+
+_SETTINGS = {
+    "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL", "intercept_signals": False},
+    "providers": {"enable_airflow_secrets": False},
+    "extract": {"workers": 1},
+    "normalize": {"workers": 1},
+    "load": {"workers": 1, "delete_completed_jobs": True},
+    "restore_from_destination": False,
+    "enable_runtime_trace": False,
+}
+
+
+class RawWarehouse:
+    """A connection to the warehouse file that can heal, ask, and load tables of `raw` through dlt.
+
+    Use as a context manager; the file is free again afterwards. Every table of `raw` exists from the start.
+    """
+
+    def __init__(self, path: Path, work_folder: Path) -> None:
+        self._path = path
+        self._work = work_folder
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> Self:
+        """Empty the working folder, open the warehouse and make sure that every table of `raw` exists."""
+        shutil.rmtree(self._work, ignore_errors=True)
+        (self._work / "files").mkdir(parents=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self.connection = duckdb.connect(str(self._path))
+        try:
+            self._create_missing_tables()
+        except BaseException:
+            self.connection.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the warehouse file."""
+        self.connection.close()
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    def load(self, tables: Mapping[str, pa.Table | Path]) -> None:
+        """Append to tables of `raw` in one dlt load; a table may be given as a Parquet file of ours."""
+        files = {name: self._as_file(name, table) for name, table in tables.items()}
+        with _run_context(self._work):
+            pipeline = dlt.pipeline(
+                "raw",
+                pipelines_dir=str(self._work / "dlt"),
+                destination=dlt.destinations.duckdb(self.connection, naming_convention="direct"),
+                dataset_name="raw",
+            )
+            try:
+                pipeline.run([_resource(name, path) for name, path in files.items()])
+            except PipelineStepFailed as error:
+                raise FatalIngestionError(
+                    f"Loading {', '.join(files)} into {self._path} failed: {_root_cause(error)}. "
+                    "Nothing of it counts as loaded; run again once the cause is gone."
+                ) from error
+        for path in files.values():
+            path.unlink(missing_ok=True)
+
+    def new_file(self, name: str) -> Path:
+        """A path for a Parquet file that `load` will take and remove."""
+        return self._work / "files" / f"{name}.{next(self._numbers)}.parquet"
+
+    def count(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
+        """The one number that a statement returns."""
+        row = self.connection.execute(sql, parameters or {}).fetchone()
+        return int(row[0]) if row else 0
+
+    def _as_file(self, name: str, table: pa.Table | Path) -> Path:
+        if isinstance(table, Path):
+            return table
+        path = self.new_file(name)
+        pq.write_table(table, path)
+        return path
+
+    def _create_missing_tables(self) -> None:
+        found = self.connection.execute(
+            "select table_name from information_schema.tables where table_schema = 'raw'"
+        ).fetchall()
+        missing = RAW_TABLES.keys() - {name for (name,) in found}
+        if missing:
+            self.load({name: RAW_TABLES[name].empty_table() for name in sorted(missing)})
+
+
+def _root_cause(error: BaseException) -> str:
+    """The first line of what went wrong at the very bottom."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _resource(name: str, path: Path) -> Any:
+    rows = pq.read_metadata(path).num_rows
+    return dlt.resource(
+        [dlt.mark.with_file_import(str(path), "parquet", rows)],
+        name=name,
+        columns=dlt_columns(RAW_TABLES[name]),
+        write_disposition="append",
+    )
+
+
+class _OwnFolder(RunContext):
+    """dlt's view of the machine: one folder, our settings, no environment, no home directory."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder))
+        self._folder = str(folder)
+
+    @property
+    def global_dir(self) -> str:
+        return self._folder
+
+    @property
+    def run_dir(self) -> str:
+        return self._folder
+
+    @property
+    def local_dir(self) -> str:
+        return self._folder
+
+    @property
+    def data_dir(self) -> str:
+        return self._folder
+
+    def initial_providers(self) -> list[Any]:
+        provider = DictionaryProvider()
+        for section, value in _SETTINGS.items():
+            if isinstance(value, dict):
+                for key, setting in value.items():
+                    provider.set_value(key, setting, None, section)
+            else:
+                provider.set_value(section, value, None)
+        return [provider]
+
+
+@contextmanager
+def _run_context(folder: Path) -> Iterator[None]:
+    with Container().injectable_context(PluggableRunContext(_OwnFolder(folder))):
+        yield
