@@ -132,7 +132,7 @@ def _read_order(
         sku, amount = code.strip(), quantity * sign
         value = round(price * 1000) * amount
         total += value
-        item = _encode({"sku": sku, "quantity": amount, "price": price})
+        item = f'{{"sku":"{sku}","quantity":{amount},"price":{price}}}'
         encoded.append(item)
         if len(lines) < BROWSED_LINES:
             view = None
@@ -141,7 +141,7 @@ def _read_order(
                 view = views.get((sku, price))
                 if view is None:
                     body = {"sku": sku, "name": description or sku, "price": price, "currency": CURRENCY}
-                    view = views[(sku, price)] = _encode(body)
+                    view = views[(sku, price)] = orjson.dumps(body).decode()
             lines.append(Line(item, view, value))
     return Order(
         order_id=invoice,
@@ -152,11 +152,6 @@ def _read_order(
         items=f"[{','.join(encoded)}]",
         lines=tuple(lines),
     )
-
-
-def _encode(value: dict[str, Any]) -> str:
-    """JSON text to be spliced in wherever the item occurs: encoded once, however often it is written."""
-    return orjson.dumps(value).decode()
 
 
 def _read_rows(path: Path) -> Iterator[tuple[Any, ...]]:

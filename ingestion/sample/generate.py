@@ -129,7 +129,7 @@ class _Generation:
         while replica == 0 or (self._events is not None and self._totals.events < self._events):
             self._write_replica(company, replica)
             replica += 1
-            self._say(f"sample: {self._totals.events:,} events, {replica} companies")
+            self._say(f"sample: company {replica} is written, {self._totals.events:,} events")
         del company
         self._write_legacy()
         if self._wants_truth:

@@ -1,7 +1,8 @@
 """Derives people, consent and memberships again, from the written files alone and by brute force.
 
-It shares nothing with the generator: identifiers are normalised with the libraries that ingestion uses, people found by
-union-find over all lines, and consent replayed in order of time. What it finds must be the ground truth.
+It shares nothing with the generator: identifiers are normalised with the libraries that ingestion uses,
+people are found by union-find over all lines, consent is replayed in order of time. What it finds must be
+the ground truth.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import phonenumbers
 
 Identifier = tuple[str, str]
 OPT_IN = set("GB IE DE FR ES NL PT BE SE CH IT AT DK FI CY NO GR PL LT MT IS GG AU JP CA BR SG".split())  # noqa: SIM905
+CHANNELS = {"email": "email", "phone": "sms"}
 RANKS = [
     "suppressed",
     "withdrawn",
@@ -66,7 +69,7 @@ def normalise(kind: str, raw: str) -> str | None:
     return text or None
 
 
-def is_accepted(line: bytes) -> dict[str, Any] | None:
+def is_accepted(line: bytes) -> dict[str, Any] | None:  # noqa: PLR0911 (one rule after another)
     """The message of a line that keeps every rule that can be seen without a contract's schema."""
     if len(line) > 1 << 20:
         return None
@@ -172,7 +175,7 @@ class Oracle:
         self.links += [[("sfmc_subscriber_key", value), ("user_id", value)] for value in keys]
         for link in self.links:
             own = [identifier for identifier in link if identifier not in self.shared]
-            for one, other in zip(own, own[1:], strict=False):
+            for one, other in pairwise(own):
                 self.root[self.find(one)] = self.find(other)
         self.people: dict[Identifier, list[Identifier]] = defaultdict(list)
         for identifier in self.root:
@@ -196,14 +199,11 @@ class Oracle:
             assert at is not None
             unsubs[normalise("email", row["EmailAddress"]) or ""].append(at)
         for person, identifiers in self.people.items():
-            country = self.country(person)
             for kind, value in identifiers:
-                if kind in {"email", "phone"}:
-                    channel = "email" if kind == "email" else "sms"
+                if kind in CHANNELS:
                     rows = subscribers[value] if kind == "email" else []
                     lost = unsubs[value] if kind == "email" else []
-                    decided = self._decide(person, kind, value, channel, country, rows, lost)
-                    found[(kind, value)] = (channel, *decided)
+                    found[(kind, value)] = (CHANNELS[kind], *self._decide(person, (kind, value), rows, lost))
         return found
 
     def country(self, person: Identifier) -> str | None:
@@ -214,18 +214,11 @@ class Oracle:
         ]
         return max(told)[2] if told else None
 
-    def _decide(
-        self,
-        person: Identifier,
-        kind: str,
-        value: str,
-        channel: str,
-        country: str | None,
-        rows: list[dict[str, str]],
-        unsubs: list[datetime],
-    ) -> tuple[str, str]:
-        if any(row["Status"] == "Held" for row in rows):
-            return "deny", "suppressed"
+    def _history(
+        self, person: Identifier, address: Identifier, rows: list[dict[str, str]], unsubs: list[datetime]
+    ) -> list[tuple[datetime, int, str, str]]:
+        """(when, strictness, status, method) in order of time; at one instant the strict comes last."""
+        kind, value = address
         history = [(at, 2, "withdrawn", "import") for at in unsubs]
         for row in rows:
             if row["Status"] == "Unsubscribed":
@@ -234,15 +227,23 @@ class Oracle:
                 history.append((at, 2, "withdrawn", "import"))
         for event in self.lives[person]:
             body = event["body"]
-            if event["name"] != "Consent Changed" or body["channel"] != channel:
+            if event["name"] != "Consent Changed" or body["channel"] != CHANNELS[kind]:
                 continue
             if "identifier" in body and normalise(kind, body["identifier"]) != value:
                 continue
             strictness = {"granted": 0, "pending_doi": 1, "withdrawn": 2}[body["status"]]
             history.append((event["at"], strictness, body["status"], body["capture_method"]))
+        return sorted(history)
+
+    def _decide(  # noqa: PLR0911 (one rule after another)
+        self, person: Identifier, address: Identifier, rows: list[dict[str, str]], unsubs: list[datetime]
+    ) -> tuple[str, str]:
+        if any(row["Status"] == "Held" for row in rows):
+            return "deny", "suppressed"
+        country, channel = self.country(person), CHANNELS[address[0]]
         state, is_granted, is_withdrawn = None, False, False
         withdrawn_at = None
-        for at, _, status, method in sorted(history):
+        for at, _, status, method in self._history(person, address, rows, unsubs):
             state = status
             if status == "withdrawn":
                 is_withdrawn, withdrawn_at = True, at
