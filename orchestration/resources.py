@@ -103,6 +103,11 @@ class House(dg.ConfigurableResource[Any]):
         with self._context.warehouse.connect() as connection:
             yield connection
 
+    def check_warehouse(self) -> None:
+        """Wait until DuckDB lets us in, and say clearly when the file cannot be read; then let go."""
+        with self.warehouse():
+            pass
+
     def note_marts_built(self) -> None:
         """From here on, this run publishes a snapshot even if a later step fails."""
         self._has_unpublished_marts = True

@@ -97,6 +97,7 @@ def _change(
         raise FatalOrchestrationError(
             f"--channel {channel!r} does not go with --{identifier_type}; expected {expected}."
         )
+    normalise(identifier_type, value or "")
     return ConsentChange(
         status=status,
         channel=expected,

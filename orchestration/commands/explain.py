@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from activation.config import load_definitions
+from ingestion.identifiers import normalise as normalise_identifier
 from orchestration.context import context_of, echo_json
 from orchestration.errors import FatalOrchestrationError
 from orchestration.explain import explain_person
@@ -88,8 +89,14 @@ def _asked_identifier(**given: str | None) -> tuple[str, str]:
 
 
 def normalise(identifier_type: str, raw_value: str) -> str:
-    """The stored spelling of what a person typed."""
-    return raw_value.strip().lower() if identifier_type == "email" else raw_value.strip()
+    """The stored spelling of what a person typed; raises when it cannot be such an identifier at all."""
+    normalised = normalise_identifier(identifier_type, raw_value)
+    if normalised.value is None:
+        raise FatalOrchestrationError(
+            f"--{identifier_type.replace('_', '-')} {raw_value!r} is {normalised.invalid_reason}; "
+            "check the spelling."
+        )
+    return normalised.value
 
 
 def print_explanation(told: dict[str, Any]) -> None:

@@ -1,0 +1,133 @@
+"""From files and requests to the `raw` schema: everything received, and every definition that judges it."""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from ingestion.event_log import EventLog
+from ingestion.identifiers import IdentifierKey
+from ingestion.load import load_definitions, load_events
+from ingestion.registry import load_registry
+from orchestration.asset_keys import INGESTION_OWNER
+from orchestration.declared import declared_definitions
+from orchestration.instance import POOL
+from orchestration.receive import prepare_sources, receive_files
+from orchestration.resources import House
+from orchestration.settings import utc_now
+from orchestration.table_counts import count_tables
+
+EVENT_TABLES = {
+    "events": "One row per accepted event: the envelope in columns, the properties as JSON text.",
+    "events_quarantined": "One row per event that broke its contract, verbatim, with the reasons.",
+    "events_duplicated": "One row per event received again under an event_id that was accepted before.",
+    "event_batches": "One row per slice of the event log that was loaded whole; the commit of a load.",
+    "identifiers": "One row per identifier as it was spelled, with its one normal form and its key.",
+}
+
+
+def raw_spec(table: str, description: str, *upstream: str) -> dg.AssetSpec:
+    """One table of the raw schema as an asset; its key is that of the dbt source."""
+    return dg.AssetSpec(
+        ["raw", table],
+        deps=[dg.AssetKey([name]) for name in upstream],
+        description=description,
+        group_name="ingestion",
+        owners=[INGESTION_OWNER],
+        kinds={"dlt", "duckdb"},
+    )
+
+
+def materialized(
+    house: House, tables: Mapping[str, str], summary: str
+) -> Iterator[dg.MaterializeResult[None]]:
+    """One result per table, each with the rows that it holds now."""
+    with house.warehouse() as connection:
+        row_counts = count_tables(connection, ("raw",))
+    for table in tables:
+        yield dg.MaterializeResult(
+            asset_key=["raw", table],
+            metadata={"summary": summary, "dagster/row_count": row_counts.get(f"raw.{table}", 0)},
+        )
+
+
+@dg.asset(group_name="ingestion", owners=[INGESTION_OWNER], kinds={"file"})
+def source_files(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult[None]:
+    """Files that facts come from: the configured folders, or the invented sample company when none is."""
+    files = prepare_sources(house.deployment, say=context.log.info)
+    size = sum(file.byte_count for file in files)
+    kind = "the sample company's" if house.deployment.is_sample else "configured"
+    return dg.MaterializeResult(
+        metadata={
+            "summary": f"{len(files)} files, {size / 1e6:,.0f} MB, {kind}",
+            "dagster/row_count": len(files),
+            "files": dg.MetadataValue.json([{"kind": f.kind, "path": str(f.path)} for f in files]),
+        }
+    )
+
+
+@dg.asset(deps=[source_files], group_name="ingestion", owners=[INGESTION_OWNER], kinds={"file"})
+def event_log(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult[None]:
+    """Everything received, in append-only files: the source of truth that all else is rebuilt from."""
+    log = EventLog(house.settings.event_log_dir)
+    received = receive_files(log, prepare_sources(house.deployment, say=context.log.info))
+    segments = log.segments()
+    size = sum(segments.values())
+    return dg.MaterializeResult(
+        metadata={
+            "summary": f"{received.events:,} events added from {received.files - received.already_imported} "
+            f"new files; {size / 1e6:,.0f} MB in {len(segments)} segments",
+            "events_added": received.events,
+            "bytes": size,
+            "segments": len(segments),
+        }
+    )
+
+
+@dg.multi_asset(
+    name="events",
+    specs=[raw_spec(table, text, "event_log") for table, text in EVENT_TABLES.items()],
+    pool=POOL,
+)
+def events(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.MaterializeResult[None]]:
+    """What is new in the event log, validated against its contracts and loaded; nothing is dropped."""
+    house.check_warehouse()
+    report = load_events(
+        log=EventLog(house.settings.event_log_dir),
+        registry=load_registry(),
+        warehouse=house.settings.warehouse_path,
+        work_folder=house.settings.ingestion_dir,
+        key=IdentifierKey(house.deployment.identifier_key()),
+        clock=utc_now,
+        on_progress=lambda so_far: context.log.info(f"{so_far.received:,} events read"),
+    )
+    codes = ", ".join(f"{code} {count:,}" for code, count in report.by_code.items())
+    healed = f", {report.healed_rows:,} rows of a killed load removed" if report.healed_rows else ""
+    yield from materialized(
+        house,
+        EVENT_TABLES,
+        f"{report.received:,} new = {report.accepted:,} accepted + {report.duplicates:,} duplicates "
+        f"+ {report.quarantined:,} quarantined{f' ({codes})' if codes else ''}{healed}",
+    )
+
+
+DEFINITION_TABLES = {
+    "definitions": "One row per version of a contract, audience, sync, destination or policy, with its hash."
+}
+
+
+@dg.multi_asset(
+    name="definitions",
+    specs=[raw_spec(table, text) for table, text in DEFINITION_TABLES.items()],
+    pool=POOL,
+)
+def definitions(house: House) -> Iterator[dg.MaterializeResult[None]]:
+    """Every reviewed definition as an immutable row: each decision can name the version that made it."""
+    house.check_warehouse()
+    declared = list(declared_definitions(house.settings.project_root))
+    new = load_definitions(
+        declared,
+        warehouse=house.settings.warehouse_path,
+        work_folder=house.settings.ingestion_dir,
+        clock=utc_now,
+    )
+    yield from materialized(house, DEFINITION_TABLES, f"{len(declared)} definitions, {new} new or changed")
