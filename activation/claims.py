@@ -81,7 +81,7 @@ def claim(ledger: Ledger, sync: Sync, *, worker: Worker, limits: Limits, now: da
 
 
 def stranded(ledger: Ledger, sync: Sync, *, worker: Worker, now: datetime) -> list[tuple[int, int]]:
-    """(batch_id, token) of batches without a known answer whose worker is gone or whose lease has ended, oldest first."""
+    """(batch_id, token) of unanswered batches whose worker is gone or whose lease has ended, oldest first."""
     with ledger.read() as connection:
         rows = connection.execute(
             "select batch_id, token, state, owner, lease_until from batches"
@@ -99,7 +99,7 @@ def stranded(ledger: Ledger, sync: Sync, *, worker: Worker, now: datetime) -> li
 def reclaim(
     ledger: Ledger, sync: Sync, batch_id: int, *, token: int, worker: Worker, now: datetime
 ) -> ClaimedBatch | None:
-    """Take a stranded batch over with the same members, order and key; None if its token is no longer `token`."""
+    """Take a stranded batch over with the same members, order and key; None if its token moved on."""
     with ledger.write() as transaction:
         row = transaction.execute(
             "update batches set owner = ?, token = token + 1, lease_until = ?, attempts = attempts + 1,"
@@ -172,7 +172,8 @@ def _claim_lane(
             return None
         denied = [(row[6], to_micros(now), transaction.ledger_seq, row[0]) for row in candidates if row[6]]
         transaction.connection.executemany(
-            "update operations set state = 'suppressed', reason = ?, payload = null, finished_at = ?, ledger_seq = ?"
+            "update operations set state = 'suppressed', reason = ?, payload = null, finished_at = ?, "
+            "ledger_seq = ?"
             " where operation_number = ?",
             denied,
         )
@@ -202,7 +203,8 @@ def _open_batch(
         (members[0][0],),
     ).fetchone()
     (batch_id,) = transaction.execute(
-        "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until, attempts,"
+        "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until, "
+        "attempts,"
         " first_attempt_at, ledger_seq) values (?, ?, ?, 'in_flight', ?, 1, ?, 1, ?, ?) returning batch_id",
         (
             sync.name, sync_run_id, key, worker.name, to_micros(now + worker.lease), to_micros(now),
@@ -234,7 +236,8 @@ def _open_batch(
 
 def _suppress_all(transaction: Transaction, sync_name: str, reason: str, now: datetime) -> None:
     transaction.execute(
-        "update operations set state = 'suppressed', reason = ?, payload = null, finished_at = ?, ledger_seq = ?"
+        "update operations set state = 'suppressed', reason = ?, payload = null, finished_at = ?, "
+        "ledger_seq = ?"
         " where sync_name = ? and state in ('planned', 'deferred')",
         (reason, to_micros(now), transaction.ledger_seq, sync_name),
     )
@@ -242,11 +245,12 @@ def _suppress_all(transaction: Transaction, sync_name: str, reason: str, now: da
 
 def _stale_denials(transaction: Transaction, sync: Sync, limits: Limits, now: datetime) -> str | None:
     waiting = transaction.execute(
-        "select 1 from operations where sync_name = ? and lane = ? and state in ('planned', 'deferred') limit 1",
+        "select 1 from operations where sync_name = ? and lane = ? and state in ('planned', 'deferred') "
+        "limit 1",
         (sync.name, WRITES),
     ).fetchone()
     age = gate.denials_age(transaction, now)
     if not waiting or (age is not None and age <= limits.denials_max_age):
         return None
     found = "they were never loaded" if age is None else f"they are {age} old"
-    return f"denials are stale: expected at most {limits.denials_max_age} old, {found}; refresh them, then run again"
+    return f"denials are stale: expected at most {limits.denials_max_age} old, {found}; refresh them"

@@ -31,8 +31,9 @@ class Owner(_Frozen):
 class MappedField(_Frozen):
     """Where a destination's field comes from: a column of the audience's memberships or of `marts.profiles`.
 
-    A null is sent as null (`send`, clears the field) or left out (`omit`, the destination keeps what it has).
-    `decimals` rounds a floating number, because sums taken in another order differ in their last digit.
+    A null is sent as null (`send`, clears the field) or left out (`omit`, the destination keeps what it
+    has). `decimals` rounds a floating number, because sums taken in another order differ in their last
+    digit.
     """
 
     column: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -68,7 +69,8 @@ class SyncFile(_Frozen):
     def _key_is_mapped(self) -> Self:
         if self.key not in self.mapping:
             raise ValueError(
-                f"key: {self.key!r} is not a field of mapping; expected one of {', '.join(sorted(self.mapping))}"
+                f"key: {self.key!r} is not a field of mapping; expected one of "
+                f"{', '.join(sorted(self.mapping))}"
             )
         return self
 
@@ -119,7 +121,7 @@ class Definitions:
 
 
 def load_definitions(folder: Path) -> Definitions:
-    """Read `destinations.yml` and `syncs/*.yml` under `folder`; raises ConfigError at the first thing wrong."""
+    """Read `destinations.yml` and `syncs/*.yml` under `folder`; the first thing wrong is a ConfigError."""
     destinations = _load_destinations(folder / "destinations.yml")
     syncs: dict[str, Sync] = {}
     lists: dict[tuple[str, str], Sync] = {}
@@ -134,7 +136,8 @@ def load_definitions(folder: Path) -> Definitions:
         if place in lists:
             raise ConfigError(
                 f"{file}: list: {place[1]!r} at destination {place[0]!r} is already kept by sync "
-                f"{lists[place].name!r}; expected one owner per list, or they undo each other. Name another list."
+                f"{lists[place].name!r}; expected one owner per list, or they undo each other. Name "
+                "another list."
             )
         syncs[sync.name] = lists[place] = sync
     return Definitions(syncs=syncs, destinations=destinations)
@@ -156,7 +159,8 @@ def _load_destinations(file: Path) -> dict[str, Destination]:
             )
         if type_name not in known:
             raise ConfigError(
-                f"{file}: {name}.type: {type_name!r} is not a destination type; expected one of: {_names(known)}. "
+                f"{file}: {name}.type: {type_name!r} is not a destination type; expected one of: "
+                f"{_names(known)}. "
                 "Correct it, or add an adapter file under activation/adapters."
             )
         adapter = known[type_name]
@@ -180,7 +184,8 @@ def _load_sync(file: Path, destinations: Mapping[str, Destination]) -> Sync:
     if entry.mode not in destination.capabilities.modes:
         raise ConfigError(
             f"{file}: mode: {entry.mode!r} is nothing that destination {destination.name!r} "
-            f"(type {destination.adapter.type_name}) can do; expected one of: {_names(destination.capabilities.modes)}."
+            f"(type {destination.adapter.type_name}) can do; expected one of: "
+            f"{_names(destination.capabilities.modes)}."
         )
     options = _validated(destination.adapter.options_type, entry.options, file, "options")
     fields = (entry.key, *(field for field in entry.mapping if field != entry.key))

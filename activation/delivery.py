@@ -1,4 +1,4 @@
-"""Delivers a sync's intents: claim, send, record, back off; and settles what a former worker left in flight."""
+"""Delivers a sync's intents: claim, send, record, back off; and settles what a dead worker left."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ SAFE_SHARE_OF_LIFETIME = 0.8  # a key is not trusted to the last minute of its l
 
 @dataclass(frozen=True)
 class Patience:
-    """How long the engine tries. Times grow by `growth` from `first_wait` to `longest_wait`, with fixed jitter."""
+    """How long the engine tries; waits grow by `growth` from `first_wait` to `longest_wait`."""
 
     first_wait: timedelta = timedelta(seconds=1)
     longest_wait: timedelta = timedelta(seconds=60)
@@ -59,6 +59,15 @@ class Engine:
         )
 
 
+@dataclass(frozen=True)
+class OpenDestination:
+    """A destination ready to be used in a run: its adapter, and its rate windows shared by all its syncs."""
+
+    adapter: Adapter
+    capabilities: Capabilities
+    windows: RateWindows
+
+
 @dataclass
 class Delivery:
     """How delivering one sync ended; `stopped` says why it ended early."""
@@ -72,35 +81,29 @@ class Delivery:
     _failures: int = field(default=0, repr=False)
 
 
-async def recover(
-    sync: Sync,
-    *,
-    ledger: Ledger,
-    adapter: Adapter,
-    capabilities: Capabilities,
-    windows: RateWindows,
-    engine: Engine,
-) -> Delivery:
+async def recover(sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine) -> Delivery:
     """Settle every stranded batch of a sync before anything new is planned.
 
-    With the same key if the destination still remembers it and the gate still lets every member pass, else by
-    reading back, else not at all: then it stays listed as in doubt.
+    With the same key if the destination still remembers it and the gate still lets every member pass, else
+    by reading back, else not at all: then it stays listed as in doubt.
     """
     result = Delivery()
     worker = engine.worker()
     for batch_id, token in stranded(ledger, sync, worker=worker, now=engine.clock()):
         may_send = may_send_again(ledger, sync, batch_id)
-        if not capabilities.can_read_back and not (may_send and capabilities.idempotency_lifetime):
+        if not destination.capabilities.can_read_back and not (
+            may_send and destination.capabilities.idempotency_lifetime
+        ):
             continue
-        await _wait_for_room(windows, engine)
+        await _wait_for_room(destination.windows, engine)
         claimed = reclaim(ledger, sync, batch_id, token=token, worker=worker, now=engine.clock())
         if claimed is None:
             continue
         engine.at("in_recovery")
-        if may_send and _key_is_alive(claimed, capabilities, engine.clock()):
-            outcomes = await _settle_unknown(claimed, ledger, adapter, capabilities, windows, engine)
-        elif capabilities.can_read_back:
-            outcomes = await adapter.read_back(claimed.batch)
+        if may_send and _key_is_alive(claimed, destination.capabilities, engine.clock()):
+            outcomes = await _settle_unknown(claimed, ledger, destination, engine)
+        elif destination.capabilities.can_read_back:
+            outcomes = await destination.adapter.read_back(claimed.batch)
         else:
             outcomes = [Outcome(OutcomeKind.UNKNOWN, "key_expired", concerns_batch=True)] * len(
                 claimed.batch.operations
@@ -112,23 +115,15 @@ async def recover(
     return result
 
 
-async def deliver(
-    sync: Sync,
-    *,
-    ledger: Ledger,
-    adapter: Adapter,
-    capabilities: Capabilities,
-    windows: RateWindows,
-    engine: Engine,
-) -> Delivery:
+async def deliver(sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine) -> Delivery:
     """Deliver the open intents of a sync until none is left, or the destination or the gate stops it."""
     result = Delivery()
     patience = engine.patience
     worker = engine.worker()
-    rows = capabilities.max_batch_rows
+    rows = destination.capabilities.max_batch_rows
     while True:
-        await _wait_for_room(windows, engine)
-        limits = Limits(rows, capabilities.max_batch_bytes, patience.denials_max_age)
+        await _wait_for_room(destination.windows, engine)
+        limits = Limits(rows, destination.capabilities.max_batch_bytes, patience.denials_max_age)
         engine.at("before_claim")
         taken = claim(ledger, sync, worker=worker, limits=limits, now=engine.clock())
         if taken.claimed is None:
@@ -142,7 +137,7 @@ async def deliver(
                 result.stopped = taken.stopped
             return result
         engine.at("after_in_flight")
-        outcomes = await _settle_unknown(taken.claimed, ledger, adapter, capabilities, windows, engine)
+        outcomes = await _settle_unknown(taken.claimed, ledger, destination, engine)
         engine.at("after_response")
         if _is_refused_whole(outcomes) and len(outcomes) > 1:
             # One bad row may hide in it: put everything back and look at half as many.
@@ -167,34 +162,31 @@ async def deliver(
                 )
                 return result
         else:
-            rows = min(capabilities.max_batch_rows, rows * 2)
+            rows = min(destination.capabilities.max_batch_rows, rows * 2)
 
 
 async def _settle_unknown(
-    claimed: ClaimedBatch,
-    ledger: Ledger,
-    adapter: Adapter,
-    capabilities: Capabilities,
-    windows: RateWindows,
-    engine: Engine,
+    claimed: ClaimedBatch, ledger: Ledger, destination: OpenDestination, engine: Engine
 ) -> Sequence[Outcome]:
     """Send; while the answer is unknown, send again with the same key and body, or read back once."""
     engine.at("before_write")
-    outcomes = await adapter.deliver(claimed.batch)
+    outcomes = await destination.adapter.deliver(claimed.batch)
     for attempt in range(1, engine.patience.unknown_attempts):
         if not any(outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes):
             return outcomes
-        if not _key_is_alive(claimed, capabilities, engine.clock()):
+        if not _key_is_alive(claimed, destination.capabilities, engine.clock()):
             break
         await engine.sleep(engine.patience.wait(attempt, claimed.batch.idempotency_key).total_seconds())
-        await _wait_for_room(windows, engine)
+        await _wait_for_room(destination.windows, engine)
         extended = extend(ledger, claimed, worker=engine.worker(), now=engine.clock())
         if extended is None:
             return outcomes
         engine.at("before_write")
-        outcomes = await adapter.deliver(claimed.batch)
-    if capabilities.can_read_back and any(outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes):
-        answers = await adapter.read_back(claimed.batch)
+        outcomes = await destination.adapter.deliver(claimed.batch)
+    if destination.capabilities.can_read_back and any(
+        outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes
+    ):
+        answers = await destination.adapter.read_back(claimed.batch)
         return [
             read if sent.kind is OutcomeKind.UNKNOWN and read.kind is OutcomeKind.DELIVERED else sent
             for sent, read in zip(outcomes, answers, strict=True)
@@ -225,7 +217,7 @@ def _note(
 
 
 async def _wait_for_room(windows: RateWindows, engine: Engine) -> None:
-    """Wait until the destination's rate windows admit one request; done before a claim, so no lease runs meanwhile."""
+    """Wait until the rate windows admit one request; done before a claim, so that no lease runs meanwhile."""
     while wait := windows.admit(engine.clock()):
         await engine.sleep(wait.total_seconds())
 
@@ -257,7 +249,7 @@ def this_process() -> str:
 
 
 def process_is_alive(name: str) -> bool:
-    """Whether the worker of that name may still be running; one on another host is believed until its lease ends."""
+    """Whether that worker may still be running; one on another host is believed until its lease ends."""
     host, pid, start = name.rsplit(":", 2) if name.count(":") >= 2 else (name, "", "")
     if host != socket.gethostname() or not pid.isdigit():
         return True

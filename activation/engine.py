@@ -1,4 +1,4 @@
-"""The front door of activation: open the destinations, run a sync from plan to projection, report in counts that add up."""
+"""The front door of activation: runs a sync from plan to projection and reports in counts that add up."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 
 from activation import gate
-from activation.adapters.base import Adapter, Capabilities, Surroundings
-from activation.config import Definitions, Destination, Sync
-from activation.delivery import Delivery, Engine, deliver, recover
-from activation.errors import PlanOutdatedError
+from activation.adapters.base import Surroundings
+from activation.config import Destination, Sync
+from activation.delivery import Delivery, Engine, OpenDestination, deliver, recover
+from activation.errors import DestinationDownError, PlanOutdatedError
 from activation.intents import RunCounts, SyncRun, finish_run, open_run
 from activation.ledger import Ledger
 from activation.limits import RateWindows
@@ -23,15 +23,6 @@ from activation.sandbox.server import SandboxServer
 from activation.times import Clock
 
 PLANS_BEFORE_GIVING_UP = 3
-
-
-@dataclass(frozen=True)
-class OpenDestination:
-    """A destination ready to be used in a run: its adapter, and its rate windows shared by all its syncs."""
-
-    adapter: Adapter
-    capabilities: Capabilities
-    windows: RateWindows
 
 
 class Destinations:
@@ -51,21 +42,21 @@ class Destinations:
         self._clock = clock
         self._resolve_secret = resolve_secret
         self._stack = stack
-        self._open: dict[str, OpenDestination] = {}
+        self._open: dict[Destination, OpenDestination] = {}
         self._sandbox: SandboxServer | None = None
 
     def get(self, destination: Destination) -> OpenDestination:
-        """The open destination of that name."""
-        if destination.name not in self._open:
+        """The open destination of that definition."""
+        if destination not in self._open:
             surroundings = Surroundings(
                 destination.name, self._files_root, lambda: self.sandbox().url, self._resolve_secret
             )
-            self._open[destination.name] = OpenDestination(
+            self._open[destination] = OpenDestination(
                 destination.adapter.build(destination.config, surroundings),
                 destination.capabilities,
                 RateWindows(destination.capabilities.rates),
             )
-        return self._open[destination.name]
+        return self._open[destination]
 
     def sandbox(self) -> SandboxServer:
         """The built-in sandbox, started on a free port of loopback when first asked for."""
@@ -91,10 +82,12 @@ def open_destinations(
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What one run of a sync did. adds + updates + removes = delivered + rejected + suppressed + deferred + in_doubt.
+    """What one run of a sync did.
 
-    The counts of operations are those written as intents. `guard` or `error` say why something was left undone.
-    `recovered` counts operations of former runs whose outcome became known before this plan.
+    adds + updates + removes = delivered + rejected + suppressed + deferred + in_doubt.
+
+    The counts of operations are those written as intents. `guard` or `error` say why something was left
+    undone. `recovered` counts operations of former runs whose outcome became known before this plan.
     """
 
     sync_name: str
@@ -138,17 +131,22 @@ def run_sync(
     engine: Engine,
     approve: bool = False,
 ) -> SyncReport:
-    """Recover, plan, write intents, deliver, project. `warehouse` is a writable connection that we alone hold.
+    """Recover, plan, write intents, deliver, project, on a writable warehouse connection that we alone hold.
 
-    A guard or a dead destination ends this sync with a report that says so, never with an exception: other syncs
-    go on. With a guard's stop only opt-outs (removals of denied addresses) are delivered, unless `approve`.
-    Raises ConfigError, ProjectionError, Ledger…Error: what no sync can work around.
+    A guard or a dead destination ends this sync with a report that says so, never with an exception: other
+    syncs go on. With a guard's stop only opt-outs (removals of denied addresses) are delivered, unless
+    `approve`. Raises ConfigError, ProjectionError, Ledger…Error: what no sync can work around.
     """
-    return asyncio.run(_run_sync(sync, warehouse, ledger, destination, engine, approve))
+    return asyncio.run(
+        _run_sync(
+            sync, warehouse=warehouse, ledger=ledger, destination=destination, engine=engine, approve=approve
+        )
+    )
 
 
 async def _run_sync(
     sync: Sync,
+    *,
     warehouse: duckdb.DuckDBPyConnection,
     ledger: Ledger,
     destination: OpenDestination,
@@ -157,30 +155,27 @@ async def _run_sync(
 ) -> SyncReport:
     gate.ensure_route(ledger, sync.name, sync.route, now=engine.clock())
     async with destination.adapter as adapter:
-        recovered = await recover(
-            sync,
-            ledger=ledger,
-            adapter=adapter,
-            capabilities=destination.capabilities,
-            windows=destination.windows,
-            engine=engine,
-        )
+        recovered = await recover(sync, ledger=ledger, destination=destination, engine=engine)
         plan, run = _write_plan(sync, warehouse, ledger, engine, approve)
         delivery = Delivery(stopped=recovered.stopped)
         if run is not None and recovered.stopped is None:
             engine.at("after_intents")
-            delivery = await deliver(
-                sync,
-                ledger=ledger,
-                adapter=adapter,
-                capabilities=destination.capabilities,
-                windows=destination.windows,
-                engine=engine,
-            )
-        await adapter.finish(sync.target)
+            delivery = await deliver(sync, ledger=ledger, destination=destination, engine=engine)
+        try:
+            await adapter.finish(sync.target)
+        except DestinationDownError as error:
+            delivery.stopped = delivery.stopped or str(error)
     counts = finish_run(ledger, run, now=engine.clock()) if run is not None else None
     project(warehouse, ledger)
-    return _report(sync, plan, run, counts, recovered, delivery, approve)
+    return _report(
+        sync,
+        plan,
+        run,
+        counts=counts,
+        recovered=recovered,
+        delivery=delivery,
+        stopped=_is_stopped(plan.guard, approve=approve),
+    )
 
 
 def _write_plan(
@@ -197,6 +192,7 @@ def _write_plan(
                 ledger,
                 sync,
                 planned_operations(warehouse, only_opt_outs=only_opt_outs),
+                count=plan.opt_outs if only_opt_outs else plan.operations,
                 plan_hash=f"{plan.plan_hash}:opt_outs" if only_opt_outs else plan.plan_hash,
                 planned_at_seq=plan.ledger_seq,
                 now=engine.clock(),
@@ -217,12 +213,12 @@ def _report(
     sync: Sync,
     plan: Plan,
     run: SyncRun | None,
+    *,
     counts: RunCounts | None,
     recovered: Delivery,
     delivery: Delivery,
-    approve: bool,
+    stopped: bool,
 ) -> SyncReport:
-    stopped = _is_stopped(plan.guard, approve=approve)
     empty = RunCounts(0, 0, 0, 0, 0, {})
     found = counts or empty
     return SyncReport(
@@ -254,11 +250,3 @@ def refresh_denials_from_marts(
 ) -> gate.DenialRefresh:
     """Load every denial of the marts into the gate; run after each build of the marts, before any sync."""
     return gate.refresh_denials(ledger, gate.marts_denials(warehouse), watermark=watermark, now=now)
-
-
-def plans(
-    definitions: Definitions, *, warehouse: duckdb.DuckDBPyConnection, ledger: Ledger
-) -> Iterator[tuple[Sync, Plan]]:
-    """A preview of every sync, on a read-only snapshot."""
-    for sync in definitions.syncs.values():
-        yield sync, plan_sync(sync, warehouse=warehouse, ledger=ledger, state="ledger")

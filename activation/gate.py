@@ -20,7 +20,7 @@ MARTS_FEED = "marts"
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A standing no, for an address (`identifier_key`) or a person (`canonical_id`), at one channel or all (`*`)."""
+    """A standing no for an address (`identifier_key`) or a person, at one channel or all (`*`)."""
 
     channel: str
     reason: str
@@ -59,9 +59,9 @@ def refresh_denials(
 ) -> DenialRefresh:
     """Replace what the marts deny, in one transaction.
 
-    `watermark`: receipt time of the newest event that the marts have seen. Only what the marts no longer deny is
-    lifted, and of other feeds only denials that the watermark has passed. A watermark older than the last one
-    adds and lifts nothing.
+    `watermark`: receipt time of the newest event that the marts have seen. Only what the marts no longer
+    deny is lifted, and of other feeds only denials that the watermark has passed. A watermark older than the
+    last one adds and lifts nothing.
     """
     mark = to_micros(watermark)
     values = [
@@ -131,12 +131,9 @@ def denials_age(transaction: Transaction, now: datetime) -> timedelta | None:
 
 def ensure_route(ledger: Ledger, sync_name: str, route: str, *, now: datetime) -> str:
     """The sync's route; when it has none yet, the one its file names is appended first."""
-    with ledger.read() as connection:
-        row = connection.execute(
-            "select route from routes where sync_name = ? order by route_number desc limit 1", (sync_name,)
-        ).fetchone()
-    if row is not None:
-        return str(row[0])
+    known = route_of(ledger, sync_name)
+    if known is not None:
+        return known
     with ledger.write() as transaction:
         if current_route(transaction, sync_name) is None:
             transaction.execute(
@@ -144,6 +141,12 @@ def ensure_route(ledger: Ledger, sync_name: str, route: str, *, now: datetime) -
                 (sync_name, route, "first route, from the sync's file", "definition", to_micros(now)),
             )
         return current_route(transaction, sync_name) or route
+
+
+def route_of(ledger: Ledger, sync_name: str) -> str | None:
+    """The sync's route as of now, or None."""
+    with ledger.read() as connection:
+        return current_route(Transaction(connection, 0), sync_name)
 
 
 def append_route(
@@ -193,7 +196,8 @@ def standing_freezes(ledger: Ledger) -> list[Freeze]:
     """Every pause in force."""
     with ledger.read() as connection:
         rows = connection.execute(
-            "select sync_name, reason, set_by, frozen_at from freezes where lifted_at is null order by freeze_number"
+            "select sync_name, reason, set_by, frozen_at from freezes where lifted_at is null order by "
+            "freeze_number"
         ).fetchall()
     return [Freeze(name, reason, set_by, from_micros(at)) for name, reason, set_by, at in rows]
 
@@ -201,7 +205,8 @@ def standing_freezes(ledger: Ledger) -> list[Freeze]:
 def freeze_reason(transaction: Transaction, sync_name: str) -> str | None:
     """Why this sync may not claim now, or None."""
     row = transaction.execute(
-        "select reason from freezes where sync_name in (?, ?) and lifted_at is null order by freeze_number limit 1",
+        "select reason from freezes where sync_name in (?, ?) and lifted_at is null order by "
+        "freeze_number limit 1",
         (sync_name, EVERYTHING),
     ).fetchone()
     return None if row is None else str(row[0])

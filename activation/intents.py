@@ -51,6 +51,7 @@ def open_run(
     sync: Sync,
     operations: Iterable[PlannedOperation],
     *,
+    count: int,
     plan_hash: str,
     planned_at_seq: int,
     now: datetime,
@@ -58,8 +59,11 @@ def open_run(
     """Write every intent of a plan in one transaction, instead of whatever former runs left undone.
 
     An interrupted run of the same plan is carried on with the same operation ids. Returns None when there is
-    nothing to do. Raises PlanOutdatedError when the sync's operations moved since `planned_at_seq`.
+    nothing to do (`count` is 0), and then writes nothing if nothing was left undone. Raises PlanOutdatedError
+    when the sync's operations moved since `planned_at_seq`.
     """
+    if count == 0 and not _has_open_intents(ledger, sync.name):
+        return None
     with ledger.write() as transaction:
         _refuse_if_moved(transaction, sync.name, planned_at_seq)
         resumed = _resumable_run(transaction, sync.name, plan_hash)
@@ -141,6 +145,15 @@ def operation_id(sync_name: str, operation: PlannedOperation, run_number: int) -
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def _has_open_intents(ledger: Ledger, sync_name: str) -> bool:
+    with ledger.read() as connection:
+        row = connection.execute(
+            "select 1 from operations where sync_name = ? and state in ('planned', 'deferred') limit 1",
+            (sync_name,),
+        ).fetchone()
+    return row is not None
+
+
 def _refuse_if_moved(transaction: Transaction, sync_name: str, planned_at_seq: int) -> None:
     moved = transaction.execute(
         "select 1 from operations where ledger_seq > ? and sync_name = ?"
@@ -149,21 +162,24 @@ def _refuse_if_moved(transaction: Transaction, sync_name: str, planned_at_seq: i
     ).fetchone()
     if moved:
         raise PlanOutdatedError(
-            f"Sync {sync_name!r} was delivered by another process after this plan was made; nothing was written. "
+            f"Sync {sync_name!r} was delivered by another process after this plan was made; nothing was "
+            "written. "
             "Plan again."
         )
 
 
 def _resumable_run(transaction: Transaction, sync_name: str, plan_hash: str) -> SyncRun | None:
     row = transaction.execute(
-        "select sync_run_id, run_number from sync_runs where sync_name = ? and plan_hash = ? and finished_at is null"
+        "select sync_run_id, run_number from sync_runs where sync_name = ? and plan_hash = ? and "
+        "finished_at is null"
         " order by run_number desc limit 1",
         (sync_name, plan_hash),
     ).fetchone()
     if row is None:
         return None
     is_open = transaction.execute(
-        "select 1 from operations where sync_name = ? and sync_run_id = ? and state in ('planned', 'deferred') limit 1",
+        "select 1 from operations where sync_name = ? and sync_run_id = ? and state in ('planned', "
+        "'deferred') limit 1",
         (sync_name, row[0]),
     ).fetchone()
     return SyncRun(row[0], row[1], is_resumed=True) if is_open else None
@@ -176,7 +192,8 @@ def _cancel_former(transaction: Transaction, sync_name: str, now: datetime) -> N
         (to_micros(now), transaction.ledger_seq, sync_name),
     )
     transaction.execute(
-        "update sync_runs set finished_at = ?, deferred = 0, ledger_seq = ? where sync_name = ? and finished_at is null",
+        "update sync_runs set finished_at = ?, deferred = 0, ledger_seq = ? where sync_name = ? and "
+        "finished_at is null",
         (to_micros(now), transaction.ledger_seq, sync_name),
     )
 

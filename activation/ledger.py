@@ -1,6 +1,7 @@
 """The operational store: a SQLite file in which every promise is durable before it is acted upon.
 
-This file opens it and gives transactions; `intents`, `claims`, `outcomes`, `gate` and `projection` speak to it.
+This file opens it and gives transactions; `intents`, `claims`, `outcomes`, `gate` and `projection` speak to
+it.
 """
 
 import sqlite3
@@ -136,7 +137,8 @@ class Ledger:
                 connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
             elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
                 raise LedgerCorruptError(
-                    f"{self.path} is not a ledger of version {SCHEMA_VERSION}: found application id {application}, "
+                    f"{self.path} is not a ledger of version {SCHEMA_VERSION}: found application id "
+                    f"{application}, "
                     f"version {version}. Point the ledger to its own file, or restore it from a backup."
                 )
             connection.execute("commit")
@@ -155,11 +157,13 @@ class Ledger:
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise LedgerBusyError(
                     f"The ledger {self.path} stayed locked by another process for "
-                    f"{self._busy_timeout.total_seconds():g} s; nothing was changed. Wait for it, then run again."
+                    f"{self._busy_timeout.total_seconds():g} s; nothing was changed. Wait for it, then "
+                    "run again."
                 ) from error
             if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 raise LedgerCorruptError(
-                    f"The ledger {self.path} cannot be read ({error}); nothing was sent. Restore it from a backup."
+                    f"The ledger {self.path} cannot be read ({error}); nothing was sent. Restore it from "
+                    "a backup."
                 ) from error
             if code in (
                 sqlite3.SQLITE_FULL,
@@ -168,7 +172,8 @@ class Ledger:
                 sqlite3.SQLITE_CANTOPEN,
             ):
                 raise LedgerStorageError(
-                    f"The ledger {self.path} could not be written ({error}); the step was undone and nothing was "
+                    f"The ledger {self.path} could not be written ({error}); the step was undone and "
+                    "nothing was "
                     "sent for it. Free space or mend the folder's permissions, then run again."
                 ) from error
             raise

@@ -21,7 +21,7 @@ class RateWindows:
         self._bucket = InMemoryBucket(windows) if windows else None
 
     def admit(self, now: datetime) -> timedelta:
-        """Zero if a request may leave now, and then it is counted; else how long to wait before asking again."""
+        """Zero if a request may leave now, and then it counts; else how long to wait before asking again."""
         if self._bucket is None:
             return timedelta(0)
         milliseconds = to_micros(now) // 1000

@@ -33,8 +33,8 @@ def record(
 ) -> Recorded:
     """Write one outcome per operation in one transaction, if the token is still ours.
 
-    While any outcome is unknown the batch stays whole, so that the same key can carry the same body again.
-    A deferred operation may be claimed again after its own `retry_after`, else after `wait`; one that was
+    While any outcome is unknown the batch stays whole, so that the same key can carry the same body again. A
+    deferred operation may be claimed again after its own `retry_after`, else after `wait`; one that was
     deferred `max_attempts` times for its own fault is given up as a dead letter (state `expired`).
     """
     members = claimed.batch.operations

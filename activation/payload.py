@@ -1,7 +1,8 @@
 """Builds the SQL that turns a sync's mapped columns into one canonical JSON text per person.
 
-Canonical: fields in order of name, text by JSON's escapes, numbers as decimals of a fixed scale, times in ISO 8601
-UTC with microseconds. The same row gives the same text on every engine and in every run, so its hash can be kept.
+Canonical: fields in order of name, text by JSON's escapes, numbers as decimals of a fixed scale, times in
+ISO 8601 UTC with microseconds. The same row gives the same text on every engine and in every run, so its
+hash can be kept.
 """
 
 import json
@@ -58,7 +59,8 @@ def _resolve(
             return f'{table}."{mapped.column}"', types[mapped.column]
     known = sorted({column for types in columns.values() for column in types})
     raise ConfigError(
-        f"{sync.file}: mapping.{field}.column: {mapped.column!r} is not a column of marts.audience_memberships or "
+        f"{sync.file}: mapping.{field}.column: {mapped.column!r} is not a column of "
+        "marts.audience_memberships or "
         f"marts.profiles; expected one of: {', '.join(known)}. Correct it, or add the column to the mart."
     )
 
@@ -78,7 +80,8 @@ def _json_text(sync: Sync, field: str, mapped: MappedField, reference: str, kind
     if kind == "DATE":
         return f"strftime({reference}, '\"%Y-%m-%d\"')"
     raise ConfigError(
-        f"{sync.file}: mapping.{field}.column: {mapped.column!r} has type {kind}, which has no canonical text; "
+        f"{sync.file}: mapping.{field}.column: {mapped.column!r} has type {kind}, which has no canonical "
+        "text; "
         "expected text, a number, a boolean, a date or a timestamp. Cast it in the mart."
     )
 

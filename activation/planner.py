@@ -1,4 +1,4 @@
-"""Compares what the marts want with what the destination acknowledged, and says what would have to be done."""
+"""Compares what the marts want with what the destination acknowledged: the difference is the plan."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -37,8 +37,9 @@ class GuardStop:
 class Plan:
     """What a sync would do, in counts that add up, with a hash over every operation.
 
-    `invalid`: rows without a usable key or value, by code. `blocked`: operations that wait or were refused, by
-    reason. `held_back`: people whom the audience keeps out of this channel, by reason. `samples`: masked keys.
+    `invalid`: rows without a usable key or value, by code. `blocked`: operations that wait or were refused,
+    by reason. `held_back`: people whom the audience keeps out of this channel, by reason. `samples`: masked
+    keys.
     """
 
     sync_name: str
@@ -74,10 +75,10 @@ def plan_sync(
 ) -> Plan:
     """Plan one sync on this connection; its operations stay in temporary tables for `planned_operations`.
 
-    `state`: with "projection" the warehouse's picture of the ledger is brought up to date first, which needs a
-    writable connection; with "ledger" the acknowledged state is read from the ledger itself, for a preview on a
-    read-only snapshot. Raises ConfigError for an unknown audience or column, ProjectionError when it cannot know
-    what was acknowledged.
+    `state`: with "projection" the warehouse's picture of the ledger is brought up to date first, which needs
+    a writable connection; with "ledger" the acknowledged state is read from the ledger itself, for a preview
+    on a read-only snapshot. Raises ConfigError for an unknown audience or column, ProjectionError when it
+    cannot know what was acknowledged.
     """
     columns = _columns(warehouse)
     _check_audience(warehouse, sync)
@@ -99,7 +100,7 @@ def plan_sync(
         ledger_seq = _load_ledger_state(warehouse, ledger, sync)
     statement = read_sql("plan_desired")
     for name in ("key", "payload", "has_bad_value"):
-        statement = statement.replace("{{ %s }}" % name, getattr(expressions, name))
+        statement = statement.replace(f"{{{{ {name} }}}}", getattr(expressions, name))
     warehouse.execute(_without_comments(statement), {"audience": sync.audience, "channel": sync.channel})
     warehouse.execute(read_sql("plan_changes"), {"sync_name": sync.name, "channel": sync.channel})
     return _summarise(warehouse, ledger, sync, ledger_seq)
@@ -165,7 +166,8 @@ def _guard(ledger: Ledger, sync: Sync, counts: Mapping[str, int]) -> GuardStop |
         return GuardStop(
             "target_changed",
             f"Sync {sync.name!r} now points to {sync.destination.name}/{sync.target.list_name}, but its "
-            f"{counts['acknowledged']} members were delivered to {moved_from}; they would stay there for ever. "
+            f"{counts['acknowledged']} members were delivered to {moved_from}; they would stay there for "
+            "ever. "
             "Point it back, or give the new place a sync of its own.",
             can_be_approved=False,
         )
@@ -181,8 +183,10 @@ def _guard(ledger: Ledger, sync: Sync, counts: Mapping[str, int]) -> GuardStop |
     if removes > allowed:
         return GuardStop(
             "removals",
-            f"Sync {sync.name!r} would remove {removes} of {counts['acknowledged']} members (opt-outs not counted); "
-            f"its guards allow {int(allowed)}. Look at `cdp sync plan {sync.name}`; if it is right, run it with --yes.",
+            f"Sync {sync.name!r} would remove {removes} of {counts['acknowledged']} members (opt-outs not "
+            "counted); "
+            f"its guards allow {int(allowed)}. Look at `cdp sync plan {sync.name}`; if it is right, run "
+            "it with --yes.",
             can_be_approved=True,
         )
     return None
@@ -192,7 +196,8 @@ def _former_place(ledger: Ledger, sync: Sync) -> str | None:
     """Where the last run of this sync delivered to, if that is not where it points now."""
     with ledger.read() as connection:
         row = connection.execute(
-            "select destination, list_name from sync_runs where sync_name = ? order by run_number desc limit 1",
+            "select destination, list_name from sync_runs where sync_name = ? order by run_number desc "
+            "limit 1",
             (sync.name,),
         ).fetchone()
     if row is None or row == (sync.destination.name, sync.target.list_name):
@@ -202,7 +207,8 @@ def _former_place(ledger: Ledger, sync: Sync) -> str | None:
 
 def _columns(warehouse: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     rows = warehouse.execute(
-        "select table_name, column_name, data_type from information_schema.columns where table_schema = 'marts'"
+        "select table_name, column_name, data_type from information_schema.columns where table_schema = "
+        "'marts'"
     ).fetchall()
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in rows:
@@ -210,7 +216,8 @@ def _columns(warehouse: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     missing = [f"marts.{table}" for table in NEEDED_TABLES if table not in tables]
     if missing:
         raise ConfigError(
-            f"The warehouse has no {', '.join(missing)}; expected the public marts that dbt builds. Run `cdp run` first."
+            f"The warehouse has no {', '.join(missing)}; expected the public marts that dbt builds. Run "
+            "`cdp run` first."
         )
     return {name: tables[name] for name in ("audience_memberships", "profiles")}
 

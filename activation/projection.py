@@ -1,4 +1,4 @@
-"""Copies what changed in the ledger into the warehouse's `activation` schema, set-based and in one transaction."""
+"""Copies what changed in the ledger into the warehouse's `activation` schema, in one transaction."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ _SYNC_RUNS = _Part(
     "sync_runs",
     (
         ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT), ("planned_at", _TIME),
-        ("finished_at", _TIME), ("adds", _WHOLE), ("updates", _WHOLE), ("removes", _WHOLE), ("delivered", _WHOLE),
-        ("rejected", _WHOLE), ("suppressed", _WHOLE), ("deferred", _WHOLE), ("in_doubt", _WHOLE),
-        ("ledger_seq", _WHOLE),
+        ("finished_at", _TIME), ("adds", _WHOLE), ("updates", _WHOLE), ("removes", _WHOLE),
+        ("delivered", _WHOLE), ("rejected", _WHOLE), ("suppressed", _WHOLE), ("deferred", _WHOLE),
+        ("in_doubt", _WHOLE), ("ledger_seq", _WHOLE),
     ),
 )  # fmt: skip
 _OPERATIONS = _Part(
@@ -60,15 +60,15 @@ _REMOVALS = _Part("removals", (("sync_name", _TEXT), ("destination_key", _TEXT),
 
 
 def create_activation_schema(warehouse: duckdb.DuckDBPyConnection) -> None:
-    """Create the schema and its empty tables where they are missing, so that dbt can always select from them."""
+    """Create the schema and its empty tables where missing, so that dbt can always select from them."""
     warehouse.execute(read_sql("projection_schema"))
 
 
 def project(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger) -> Projection:
     """Bring `activation.*` up to the ledger's present sequence number.
 
-    Raises ProjectionError when the warehouse has seen another ledger, or more of this one than the file holds:
-    planning on such a picture could send again or forget to remove.
+    Raises ProjectionError when the warehouse has seen another ledger, or more of this one than the file
+    holds: planning on such a picture could send again or forget to remove.
     """
     create_activation_schema(warehouse)
     with ledger.read() as connection:
@@ -111,7 +111,8 @@ def project(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger) -> Projection:
 def projected_sequence(warehouse: duckdb.DuckDBPyConnection) -> tuple[str, int] | None:
     """(ledger id, sequence number) that the warehouse has seen; None before the first projection."""
     exists = warehouse.execute(
-        "select 1 from information_schema.tables where table_schema = 'activation' and table_name = 'projection_state'"
+        "select 1 from information_schema.tables where table_schema = 'activation' and table_name = "
+        "'projection_state'"
     ).fetchone()
     if not exists:
         return None
@@ -130,7 +131,8 @@ def _seen(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, ledger_id: str, 
             else f"it up to {state[1]}, while the file ends at {ledger_seq}"
         )
         raise ProjectionError(
-            f"The warehouse's activation tables cannot follow the ledger {ledger.path}: they have seen {found}. "
+            f"The warehouse's activation tables cannot follow the ledger {ledger.path}: they have seen "
+            f"{found}. "
             "Restore the ledger that belongs to this warehouse; nothing is planned until then."
         )
     return state[1]

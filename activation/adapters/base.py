@@ -157,14 +157,14 @@ class Adapter(ABC):
         """Destination key -> canonical payload text of every member the destination holds."""
         raise NotImplementedError(f"destinations of type {self.type_name} cannot list their members")
 
-    async def finish(self, target: Target) -> None:
-        """Called after the last batch of a sync run, and after recovery."""
+    async def finish(self, target: Target) -> None:  # noqa: B027 - most destinations have nothing to do
+        """Called after the last batch of a sync run; may raise DestinationDownError."""
 
     async def __aenter__(self) -> Self:
         """Open connections; the same adapter may be entered again after it was left."""
         return self
 
-    async def __aexit__(
+    async def __aexit__(  # noqa: B027 - nothing is open by default
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close connections."""

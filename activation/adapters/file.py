@@ -1,12 +1,13 @@
 """Writes what would be uploaded: one immutable file per batch, and `current`, the membership that results.
 
-Values are written raw, by contract: these files are the upload. CSV is RFC 4180 (comma, CRLF, doubled quotes); it
-cannot tell null from an empty text, JSON lines can.
+Values are written raw, by contract: these files are the upload. CSV is RFC 4180 (comma, CRLF, doubled
+quotes); it cannot tell null from an empty text, JSON lines can.
 """
 
 import asyncio
 import csv
 import errno
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,13 +32,14 @@ from activation.adapters.base import (
     SyncOptions,
     Target,
 )
+from activation.errors import DestinationDownError
 
 FOR_EVER = timedelta(days=36_500)
 STATE_FILE = ".current.json"  # which file is current, and the last batch in it
 
 
 class FileConfig(AdapterConfig):
-    """Settings of a file destination. `folder` is below the home's destinations, by default the destination's name."""
+    """Settings of a file destination; `folder` is a name of its own, by default the destination's."""
 
     folder: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     max_batch_rows: int = Field(default=50_000, gt=0, le=1_000_000)
@@ -85,7 +87,13 @@ class FileAdapter(Adapter):
 
     async def finish(self, target: Target) -> None:
         """Bring `current` to the last batch."""
-        await asyncio.to_thread(self._refresh_current, target)
+        try:
+            await asyncio.to_thread(self._refresh_current, target)
+        except OSError as error:
+            raise DestinationDownError(
+                f"The current members of sync {target.sync_name!r} could not be written below {self._root} "
+                f"({error.strerror}); its batches are not lost. Mend the folder; the next run writes them."
+            ) from error
 
     async def list_members(self, target: Target) -> dict[str, str]:
         """The members after the last batch, as canonical payload texts."""
@@ -146,7 +154,8 @@ class FileAdapter(Adapter):
                     members.execute("delete from members where destination_key = ?", (destination_key,))
                 else:
                     members.execute(
-                        "insert into members values (?, ?) on conflict do update set payload = excluded.payload",
+                        "insert into members values (?, ?) on conflict do update set payload = "
+                        "excluded.payload",
                         (destination_key, payload),
                     )
         members.execute("commit")
@@ -183,7 +192,7 @@ def _batch_lines(batch: Batch) -> Iterator[bytes]:
         return
     yield _csv_line(["do", key_field, *others])
     for operation in batch.operations:
-        fields = orjson.loads(operation.payload) if operation.payload is not None else {}
+        fields = _exact_fields(operation.payload or "{}")
         yield _csv_line(
             [_do(operation.kind), operation.destination_key, *(_csv_text(fields.get(f)) for f in others)]
         )
@@ -197,7 +206,7 @@ def _current_lines(target: Target, members: sqlite3.Connection) -> Iterator[byte
         yield _csv_line([key_field, *others])
     for destination_key, payload in members.execute("select * from members order by destination_key"):
         if is_csv:
-            fields = orjson.loads(payload)
+            fields = _exact_fields(payload)
             yield _csv_line([destination_key, *(_csv_text(fields.get(field)) for field in others)])
         else:
             row = {"key": destination_key, "fields": orjson.Fragment(payload)}
@@ -235,6 +244,12 @@ def _read_rows(file: Path, target: Target) -> Iterator[dict[str, object]]:
 
 def _do(kind: OperationKind) -> str:
     return "remove" if kind is OperationKind.REMOVE else "upsert"
+
+
+def _exact_fields(payload: str) -> dict[str, object]:
+    """The fields with every decimal as the text it is, so that 10.00 stays 10.00."""
+    fields: dict[str, object] = json.loads(payload, parse_float=str)
+    return fields
 
 
 def _csv_text(value: object) -> str:

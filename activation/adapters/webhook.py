@@ -1,16 +1,18 @@
-"""Pushes batches as JSON over HTTP to the built-in sandbox, or to any service that speaks the same small protocol.
+"""Pushes batches as JSON over HTTP, to the built-in sandbox or any service of the same small protocol.
 
 POST /lists/{list}/operations   {"key_field": …, "operations": [{"do": "upsert", "key": …, "fields": {…}},
                                 {"do": "remove", "key": …}]}, header Idempotency-Key
-200                             {"results": [{"status": "delivered"} | {"status": "rejected" | "deferred", "reason": …}]}
+200                             {"results": [{"status": "delivered" | "rejected" | "deferred", "reason": …}]}
 POST /lists/{list}/read         {"keys": […]} -> {"members": {key: fields | null}}
 GET  /lists/{list}/members      JSON lines {"key": …, "fields": {…}}
 """
 
 import asyncio
 import email.utils
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import TracebackType
 from typing import ClassVar, Literal, Self, cast
 
@@ -116,11 +118,16 @@ class WebhookAdapter(Adapter):
             )
         try:
             self._http = httpx.AsyncClient(
-                base_url=url, headers=headers, timeout=self._config.timeout_seconds, trust_env=False
+                base_url=url,
+                headers=headers,
+                timeout=self._config.timeout_seconds,
+                verify=_trusted_certificates(),
+                trust_env=False,
             )
         except httpx.InvalidURL as error:
             raise ConfigError(
-                f"destinations.yml: {self._surroundings.destination}.url: not an address ({error}); correct it."
+                f"destinations.yml: {self._surroundings.destination}.url: not an address ({error}); "
+                "correct it."
             ) from error
         return self
 
@@ -144,7 +151,7 @@ class WebhookAdapter(Adapter):
         if isinstance(response, Outcome):
             return [response] * size
         if response.status_code != httpx.codes.OK:
-            return [_whole_answer(response)] * size
+            return [whole_answer(response)] * size
         try:
             results = orjson.loads(response.content)["results"]
             if len(results) != size:
@@ -204,6 +211,12 @@ class WebhookAdapter(Adapter):
             return Outcome(OutcomeKind.UNKNOWN, f"broken_answer_{type(error).__name__}", concerns_batch=True)
 
 
+@cache
+def _trusted_certificates() -> ssl.SSLContext:
+    """The system's certificates, read once: it takes longer than most requests."""
+    return ssl.create_default_context()
+
+
 def _body(batch: Batch) -> bytes:
     """The same bytes at every attempt: payloads are the frozen texts, placed as they are."""
     operations: list[dict[str, object]] = []
@@ -216,7 +229,7 @@ def _body(batch: Batch) -> bytes:
     return orjson.dumps({"key_field": batch.target.key_field, "operations": operations})
 
 
-def _whole_answer(response: httpx.Response) -> Outcome:
+def whole_answer(response: httpx.Response) -> Outcome:
     """What a status other than 200 says about every row of the request."""
     status = response.status_code
     retry_after = _retry_after(response)

@@ -1,4 +1,4 @@
-"""The sandbox's doors: a small channel that remembers, refuses bad rows, limits its callers, and can be read back."""
+"""The sandbox's doors: a channel that remembers, refuses bad rows, limits callers, and can be read back."""
 
 import asyncio
 import hashlib
@@ -23,13 +23,21 @@ from activation.times import Clock
 PHONE = re.compile(r"^\+[1-9][0-9]{6,14}$")
 IDEMPOTENCY_LIFETIME = timedelta(hours=24)
 MAX_OPERATIONS = 10_000
+REFUSALS = {
+    "rate_limited": 429,
+    "unavailable": 503,
+    "server_error": 500,
+    "unauthorised": 401,
+    "bad_request": 400,
+    "hang": 504,
+}
 
 
 @dataclass(frozen=True)
 class SandboxRules:
-    """How the channel behaves: its rate, and a pattern of keys that it refuses as if they were blocked."""
+    """How the channel behaves: how many batches it takes, and a pattern of keys that it refuses."""
 
-    rate: Rate = Rate(100, 1.0)
+    requests_per_second: int = 100
     reject_keys: str | None = None
 
 
@@ -39,7 +47,7 @@ class Sandbox:
     def __init__(self, store: SandboxStore, *, rules: SandboxRules, faults: Faults, clock: Clock) -> None:
         self._store = store
         self._rejects = re.compile(rules.reject_keys) if rules.reject_keys else None
-        self._windows = RateWindows([rules.rate])
+        self._windows = RateWindows([Rate(rules.requests_per_second, 1.0)])
         self._faults = faults
         self._clock = clock
 
@@ -81,7 +89,11 @@ class Sandbox:
             response = _json(400, {"error": f"expected key_field and at most {MAX_OPERATIONS} operations"})
         if response is None and operations is not None:
             response, is_replay = self._answer(
-                request.path_params["list_name"], *operations, request_id, idempotency_key, body_hash
+                request.path_params["list_name"],
+                *operations,
+                request_id=request_id,
+                idempotency_key=idempotency_key,
+                body_hash=body_hash,
             )
             response = await _fault_after(fault, response)
         assert response is not None  # noqa: S101 - one of the branches above answered
@@ -113,6 +125,7 @@ class Sandbox:
         list_name: str,
         key_field: str,
         operations: list[dict[str, object]],
+        *,
         request_id: int,
         idempotency_key: str | None,
         body_hash: str,
@@ -182,25 +195,15 @@ def _parse(content: bytes) -> tuple[str, list[dict[str, object]]] | None:
 
 
 async def _fault_before(fault: Fault | None) -> Response | None:
+    """The answer of a fault that happens before anything is done; None if there is none."""
     if fault is None:
         return None
-    match fault.name:
-        case "rate_limited":
-            return _json(429, {"error": "rate limited"}, retry_after=fault.retry_after)
-        case "unavailable":
-            return _json(503, {"error": "unavailable"}, retry_after=fault.retry_after)
-        case "server_error":
-            return _json(500, {"error": "server error"})
-        case "unauthorised":
-            return _json(401, {"error": "unauthorised"})
-        case "bad_request":
-            return _json(400, {"error": "bad request"})
-        case "html_page":
-            return HTMLResponse("<html><body>Please sign in to the guest network.</body></html>")
-        case "hang":
-            await asyncio.sleep(fault.hold)
-            return _json(504, {"error": "too late"})
-    return None
+    if fault.name == "html_page":
+        return HTMLResponse("<html><body>Please sign in to the guest network.</body></html>")
+    if fault.name == "hang":
+        await asyncio.sleep(fault.hold)
+    status = REFUSALS.get(fault.name)
+    return None if status is None else _json(status, {"error": fault.name}, retry_after=fault.retry_after)
 
 
 async def _fault_after(fault: Fault | None, response: Response) -> Response:

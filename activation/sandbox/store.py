@@ -74,7 +74,8 @@ class SandboxStore:
         """Log that a request arrived; its status is added when it is answered."""
         with self._lock:
             (request_id,) = self._connection.execute(
-                "insert into requests (method, path, idempotency_key, body_hash, operations, is_replay, fault)"
+                "insert into requests (method, path, idempotency_key, body_hash, operations, is_replay, "
+                "fault)"
                 " values (?, ?, ?, ?, ?, 0, ?) returning request_id",
                 (method, path, idempotency_key, body_hash, operations, fault),
             ).fetchone()

@@ -9,8 +9,8 @@ import duckdb
 MARTS = """
 create schema if not exists marts;
 create or replace table marts.audience_memberships (
-    audience_name varchar, canonical_id varchar, channel varchar, identifier_type varchar, identifier_key varchar,
-    identifier_value varchar, consent_rule varchar, member_since timestamp
+    audience_name varchar, canonical_id varchar, channel varchar, identifier_type varchar,
+    identifier_key varchar, identifier_value varchar, consent_rule varchar, member_since timestamp
 );
 create or replace table marts.audience_exclusions (
     audience_name varchar, canonical_id varchar, channel varchar, reason varchar
@@ -20,7 +20,8 @@ create or replace table marts.audiences (
     eligible_people bigint, members bigint, excluded bigint
 );
 create or replace table marts.profiles (
-    canonical_id varchar, first_name varchar, last_name varchar, country_code varchar, email varchar, phone varchar,
+    canonical_id varchar, first_name varchar, last_name varchar, country_code varchar, email varchar, phone
+    varchar,
     first_seen_at timestamp, last_seen_at timestamp, order_count bigint, lifetime_value double,
     first_order_at timestamp, last_order_at timestamp, is_loyal boolean, birth_date date
 );
@@ -30,7 +31,8 @@ create or replace table marts.suppressions (
 );
 create or replace table marts.consent_states (
     identifier_key varchar, identifier_type varchar, channel varchar, purpose varchar, status varchar,
-    is_withdrawn boolean, last_changed_at timestamp, source_system varchar, source_record varchar, rule varchar
+    is_withdrawn boolean, last_changed_at timestamp, source_system varchar, source_record varchar, rule
+    varchar
 );
 """
 AUDIENCES = (
@@ -92,7 +94,8 @@ def set_members(
 def withdraw(warehouse: duckdb.DuckDBPyConnection, address: str, *, channel: str = "email") -> None:
     """Record a standing withdrawal in the marts."""
     warehouse.execute(
-        "insert into marts.consent_states values (?, 'email', ?, 'marketing', 'withdrawn', true, '2010-12-05', 'web',"
+        "insert into marts.consent_states values (?, 'email', ?, 'marketing', 'withdrawn', true, "
+        "'2010-12-05', 'web',"
         " 'e1', 'latest')",
         [key_of(address), channel],
     )

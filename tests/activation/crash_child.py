@@ -1,0 +1,54 @@
+"""Runs one sync in a process of its own and kills it at a named point, as `kill -9` would."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from activation.config import load_definitions
+from activation.delivery import Engine
+from activation.engine import open_destinations, run_sync
+from activation.ledger import Ledger
+
+
+def run_and_die(folder: str, sync_name: str, point: str, occurrence: int) -> None:
+    """Run the sync; at the `occurrence`-th passing of `point` the process is gone, with nothing flushed."""
+    root = Path(folder)
+    sync = load_definitions(root).sync(sync_name)
+    with (
+        duckdb.connect(str(root / "warehouse.duckdb")) as warehouse,
+        Ledger(root / "ledger.sqlite") as ledger,
+        open_destinations(
+            files_root=root / "destinations",
+            sandbox_path=root / "unused.sqlite",
+            clock=now,
+            resolve_secret=str,
+        ) as destinations,
+    ):
+        run_sync(
+            sync,
+            warehouse=warehouse,
+            ledger=ledger,
+            destination=destinations.get(sync.destination),
+            engine=replace(Engine(clock=now), at=killer(point, occurrence)),
+        )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def killer(point: str, occurrence: int) -> Callable[[str], None]:
+    passed = 0
+
+    def at(reached: str) -> None:
+        nonlocal passed
+        passed += reached == point
+        if reached == point and passed == occurrence:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return at
