@@ -136,28 +136,27 @@ class Wire:
                     sent = received = END
                 moment, original, received_text = iso(at), iso(at + skew), iso(received)
                 sent_text = iso(sent + skew)
-            message = (
-                f'{{"messageId":"{message_id}",{call},{who},"{key}":{body},{context},'
-                f'"timestamp":"{moment}","originalTimestamp":"{original}"'
+            line = (
+                f'{{"messageId":"{message_id}",{call},{who},"{key}":{body},{context},"timestamp":"{moment}",'
+                f'"originalTimestamp":"{original}","sentAt":"{sent_text}","receivedAt":"{received_text}"}}\n'
             )
-            lines.append(
-                (received, f'{message},"sentAt":"{sent_text}","receivedAt":"{received_text}"}}\n'.encode())
-            )
+            lines.append((received, line.encode()))
             if chance >> 16 < _REPEATED_BELOW:
-                self._repeat(random, message, sent + skew, received)
+                self._repeat(random, line, sent + skew, received)
         self.accepted += len(messages)
         self.events_by_name[event] = self.events_by_name.get(event, 0) + len(messages)
         return message_id
 
-    def _repeat(self, random: Random, message: str, sent: int, received: int) -> None:
+    def _repeat(self, random: Random, line: str, sent: int, received: int) -> None:
         """The client saw no answer and sends the same message again: seconds or, rarely, days later."""
         pause = int(random.random() * (3 * DAY if random.random() < 0.1 else 10 * MINUTE)) + 1000
         if received + pause > END:
             return
-        line = (
-            f'{message},"sentAt":"{self.iso(sent + pause)}","receivedAt":"{self.iso(received + pause)}"}}\n'
+        message = line[: line.rindex('"sentAt"')]
+        again = (
+            f'{message}"sentAt":"{self.iso(sent + pause)}","receivedAt":"{self.iso(received + pause)}"}}\n'
         )
-        self.lines.append((received + pause, line.encode()))
+        self.lines.append((received + pause, again.encode()))
         self.repeated += 1
 
 
