@@ -5,7 +5,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from ingestion.identifiers import IdentifierKey, identifier_rows
-from ingestion.raw_tables import IDENTIFIERS
 from ingestion.registry import Registry
 from ingestion.warehouse import RawWarehouse
 
@@ -13,20 +12,16 @@ _SQL = (Path(__file__).parent / "sql" / "new_event_identifiers.sql").read_text(e
 _FIELDS = pa.schema(
     [(name, pa.string()) for name in ("event_name", "identifier_type", "value_path", "type_path")]
 )
-_CHUNK = 100_000
 
 
 def new_event_identifiers(raw: RawWarehouse, registry: Registry, key: IdentifierKey) -> pa.Table:
     """Rows of raw.identifiers for the views `accepted` and `duplicates` of the load in progress."""
     raw.connection.register("fields", _identifier_fields(registry))
     try:
-        found = raw.connection.execute(_SQL)
-        parts = [IDENTIFIERS.empty_table()]
-        while rows := found.fetchmany(_CHUNK):
-            parts.append(identifier_rows(rows, key))
+        found = raw.connection.execute(_SQL).to_arrow_table()
     finally:
         raw.connection.unregister("fields")
-    return pa.concat_tables(parts)
+    return identifier_rows(found, key)
 
 
 def _identifier_fields(registry: Registry) -> pa.Table:

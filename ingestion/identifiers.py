@@ -2,11 +2,12 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import phonenumbers
 import pyarrow as pa
+import pyarrow.compute as pc
 from email_validator import EmailNotValidError, validate_email
 
 from ingestion.errors import FatalIngestionError
@@ -34,12 +35,10 @@ class IdentifierKey:
 
     def key_of(self, identifier_type: str, normalised: str) -> str:
         """The keyed name of an identifier: HMAC-SHA256 of `type:value`, the first 32 hex digits."""
-        message = f"{identifier_type}:{normalised}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self.secret, message, "sha256").hex()[:_KEY_CHARACTERS]
+        return _key(hmac.new(self.secret, digestmod="sha256"), identifier_type, normalised)
 
 
-@dataclass(frozen=True)
-class Normalised:
+class Normalised(NamedTuple):
     """A value in the one form that we compare, or the reason why it has none."""
 
     value: str | None
@@ -83,24 +82,42 @@ def _phone(value: str, region: str) -> Normalised:
     return Normalised(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
-def identifier_rows(seen: Iterable[tuple[str, str, str | None, object, str]], key: IdentifierKey) -> pa.Table:
-    """Rows of raw.identifiers for (type, raw value, country, first seen at, batch id), all of them new."""
-    columns: dict[str, list[object]] = {name: [] for name in IDENTIFIERS.names}
-    add = {name: column.append for name, column in columns.items()}
-    key_id, key_of = key.key_id, key.key_of
-    for identifier_type, raw_value, country, first_seen_at, batch_id in seen:
-        normalised = normalise(identifier_type, raw_value, country)
-        value = normalised.value
-        add["identifier_type"](identifier_type)
-        add["raw_value"](raw_value)
-        add["normalised_value"](value)
-        add["is_valid"](value is not None)
-        add["invalid_reason"](normalised.invalid_reason)
-        add["identifier_key"](None if value is None else key_of(identifier_type, value))
-        add["key_id"](key_id)
-        add["first_seen_at"](first_seen_at)
-        add["batch_id"](batch_id)
-    return pa.table(columns, schema=IDENTIFIERS)
+def identifier_rows(seen: pa.Table, key: IdentifierKey) -> pa.Table:
+    """Rows of raw.identifiers for identifiers that are all new.
+
+    `seen` has the columns identifier_type, raw_value, country (or null), first_seen_at, batch_id.
+    """
+    types = seen["identifier_type"].to_pylist()
+    found = [
+        normalise(kind, raw_value, country)
+        for kind, raw_value, country in zip(
+            types, seen["raw_value"].to_pylist(), seen["country"].to_pylist(), strict=True
+        )
+    ]
+    keyed = hmac.new(key.secret, digestmod="sha256")
+    keys = [
+        None if normalised.value is None else _key(keyed, kind, normalised.value)
+        for kind, normalised in zip(types, found, strict=True)
+    ]
+    values = pa.array([normalised.value for normalised in found], pa.string())
+    columns = {
+        "identifier_type": seen["identifier_type"],
+        "raw_value": seen["raw_value"],
+        "normalised_value": values,
+        "is_valid": pc.is_valid(values),
+        "invalid_reason": pa.array([normalised.invalid_reason for normalised in found], pa.string()),
+        "identifier_key": pa.array(keys, pa.string()),
+        "key_id": pa.repeat(key.key_id, seen.num_rows),
+        "first_seen_at": seen["first_seen_at"],
+        "batch_id": seen["batch_id"],
+    }
+    return pa.table(columns).cast(IDENTIFIERS)
+
+
+def _key(keyed: hmac.HMAC, identifier_type: str, normalised: str) -> str:
+    keyed = keyed.copy()
+    keyed.update(f"{identifier_type}:{normalised}".encode("utf-8", "surrogatepass"))
+    return keyed.hexdigest()[:_KEY_CHARACTERS]
 
 
 def refuse_other_key(raw: RawWarehouse, key: IdentifierKey) -> None:

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,8 +23,9 @@ from ingestion.event_log import BATCH_BYTES, BATCH_LINES, Batch, EventLog
 from ingestion.identifiers import IdentifierKey, refuse_other_key
 from ingestion.raw_tables import RAW_TABLES
 from ingestion.registry import Registry
+from ingestion.times import naive_utc
 from ingestion.validation import ValidatedBatch, validate
-from ingestion.warehouse import RawWarehouse
+from ingestion.warehouse import RawWarehouse, quoted
 
 GROUP_LINES = 750_000
 _SQL_FOLDER = Path(__file__).parent / "sql"
@@ -127,11 +128,6 @@ def heal(raw: RawWarehouse) -> int:
     return removed
 
 
-def naive_utc(moment: datetime) -> datetime:
-    """The moment as the warehouse keeps it: UTC without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
 def _read_to(raw: RawWarehouse) -> dict[str, int]:
     rows = raw.connection.execute("select segment, max(end_byte) from raw.event_batches group by segment")
     return dict(rows.fetchall())
@@ -200,7 +196,7 @@ def _write(raw: RawWarehouse, table: str, join: str) -> Path:
     columns = ", ".join(_columns(table))
     raw.connection.execute(
         f"copy (select {columns} from accepted {join} join duplicates using (position)) "
-        f"to '{path}' (format parquet)"
+        f"to {quoted(path)} (format parquet)"
     )
     return path
 

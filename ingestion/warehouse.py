@@ -112,6 +112,11 @@ class RawWarehouse:
             self.load({name: RAW_TABLES[name].empty_table() for name in sorted(missing)})
 
 
+def quoted(path: Path) -> str:
+    """A path as a text of SQL, for the statements that take no parameter there."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
 def _root_cause(error: BaseException) -> str:
     """The first line of what went wrong at the very bottom."""
     while error.__cause__ is not None:

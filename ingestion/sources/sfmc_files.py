@@ -32,14 +32,14 @@ _GEO: Final = (
     "AreaCode",
 )
 _AGENT: Final = ("Browser", "EmailClient", "OperatingSystem", "Device")
-_EVENT_KEY: Final = ("SendID", "SubscriberID", "ListID", "EventDate", "BatchID")
+_EVENT_KEY: Final = ("ClientID", "SendID", "SubscriberID", "ListID", "EventDate", "BatchID")
 
 
 @dataclass(frozen=True)
 class FileKind:
     """One file of the extract. Each tail is a group of columns that an account may switch on, in this order.
 
-    `key` names a row within its account; a row of a state file (no key) is named by all its values, so that
+    `key` names a row; a row of a state file (no key) is named by all its values, so that
     a changed state is a new row.
     """
 
