@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from activation import gate
 from activation.adapters.base import Batch, Operation, OperationKind
 from activation.config import Sync
+from activation.errors import LedgerCorruptError
 from activation.ledger import Ledger, Transaction
 from activation.sql_files import read_sql
 from activation.times import from_micros, to_micros
@@ -39,6 +40,8 @@ class ClaimedBatch:
     """A batch that is ours while the token is the newest."""
 
     batch: Batch
+    sync_run_id: str
+    numbers: tuple[int, ...]
     token: int
     attempts: int
     first_attempt_at: datetime
@@ -115,8 +118,8 @@ def reclaim(
             "select run_number from sync_runs where sync_run_id = ?", (sync_run_id,)
         ).fetchone()
         members = transaction.execute(
-            "select operation_id, operation, destination_key, payload from operations"
-            " where batch_id = ? order by position",
+            "select operation_number, operation_id, operation, destination_key, payload from operations"
+            " where batch_id = ? order by operation_number",
             (batch_id,),
         ).fetchall()
     batch = Batch(
@@ -125,10 +128,18 @@ def reclaim(
         run_number,
         sync.target,
         tuple(
-            Operation(identity, OperationKind(kind), key, payload) for identity, kind, key, payload in members
+            Operation(identity, OperationKind(kind), key, payload)
+            for _, identity, kind, key, payload in members
         ),
     )
-    return ClaimedBatch(batch, token, attempts, from_micros(first_attempt_at))
+    return ClaimedBatch(
+        batch,
+        sync_run_id,
+        tuple(member[0] for member in members),
+        token,
+        attempts,
+        from_micros(first_attempt_at),
+    )
 
 
 def extend(ledger: Ledger, claimed: ClaimedBatch, *, worker: Worker, now: datetime) -> ClaimedBatch | None:
@@ -170,14 +181,15 @@ def _claim_lane(
         ).fetchall()
         if not candidates:
             return None
-        denied = [(row[6], to_micros(now), transaction.ledger_seq, row[0]) for row in candidates if row[6]]
-        transaction.connection.executemany(
-            "update operations set state = 'suppressed', reason = ?, payload = null, finished_at = ?, "
-            "ledger_seq = ?"
-            " where operation_number = ?",
-            denied,
-        )
-        allowed = [row for row in candidates if row[6] is None]
+        denied = [(row[7], to_micros(now), transaction.ledger_seq, row[0]) for row in candidates if row[7]]
+        if denied:
+            transaction.connection.executemany(
+                "update operations set state = 'suppressed', is_open = null, reason = ?, payload = null,"
+                " finished_at = ?, ledger_seq = ? where operation_number = ?",
+                denied,
+            )
+            transaction.touch_open_runs(sync.name)
+        allowed = [row for row in candidates if row[7] is None]
         if allowed:
             members = _within_bytes(allowed, limits.max_bytes)
             return _open_batch(transaction, sync, members, worker=worker, now=now)
@@ -196,26 +208,42 @@ def _within_bytes(candidates: list[tuple[object, ...]], max_bytes: int) -> list[
 def _open_batch(
     transaction: Transaction, sync: Sync, members: list[tuple[object, ...]], *, worker: Worker, now: datetime
 ) -> ClaimedBatch:
-    key = hashlib.sha256("".join(str(row[1]) for row in members).encode()).hexdigest()
+    # An operation that a destination put off by itself (it counts as an attempt) needs a new key: the old
+    # one would be answered from memory.
+    key = hashlib.sha256(",".join(f"{row[1]}:{row[6]}" for row in members).encode()).hexdigest()
+    numbers = tuple(int(str(row[0])) for row in members)
     (sync_run_id, run_number) = transaction.execute(
         "select operations.sync_run_id, sync_runs.run_number from operations"
         " inner join sync_runs on sync_runs.sync_run_id = operations.sync_run_id where operation_number = ?",
         (members[0][0],),
     ).fetchone()
     (batch_id,) = transaction.execute(
-        "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until, "
-        "attempts,"
-        " first_attempt_at, ledger_seq) values (?, ?, ?, 'in_flight', ?, 1, ?, 1, ?, ?) returning batch_id",
+        "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until,"
+        " attempts, first_attempt_at, ledger_seq) values (?, ?, ?, 'in_flight', ?, 1, ?, 1, ?, ?)"
+        " returning batch_id",
         (
             sync.name, sync_run_id, key, worker.name, to_micros(now + worker.lease), to_micros(now),
             transaction.ledger_seq,
         ),
     ).fetchone()  # fmt: skip
-    transaction.connection.executemany(
-        "update operations set state = 'in_flight', batch_id = ?, position = ?, reason = null, ledger_seq = ?"
-        " where operation_number = ?",
-        [(batch_id, position, transaction.ledger_seq, row[0]) for position, row in enumerate(members)],
-    )
+    taken = transaction.execute(
+        read_sql("claim_update"),
+        {
+            "sync_name": sync.name,
+            "lane": REMOVALS if members[0][2] == "remove" else WRITES,
+            "batch_id": batch_id,
+            "first": numbers[0],
+            "last": numbers[-1],
+            "now": to_micros(now),
+            "ledger_seq": transaction.ledger_seq,
+        },
+    ).rowcount
+    if taken != len(members):
+        raise LedgerCorruptError(
+            f"Sync {sync.name!r} claimed {len(members)} operations but marked {taken}; nothing was sent. "
+            "Restore the ledger from a backup."
+        )
+    transaction.touch_run(str(sync_run_id))
     if transaction.execute("select 1 from caps where channel = ?", (sync.channel,)).fetchone():
         transaction.connection.executemany(
             "insert into cap_uses values (?, ?, ?, ?) on conflict do nothing",
@@ -231,16 +259,17 @@ def _open_batch(
         )
         for row in members
     )
-    return ClaimedBatch(Batch(batch_id, key, run_number, sync.target, operations), 1, 1, now)
+    batch = Batch(batch_id, key, run_number, sync.target, operations)
+    return ClaimedBatch(batch, str(sync_run_id), numbers, 1, 1, now)
 
 
 def _suppress_all(transaction: Transaction, sync_name: str, reason: str, now: datetime) -> None:
     transaction.execute(
-        "update operations set state = 'suppressed', reason = ?, payload = null, finished_at = ?, "
-        "ledger_seq = ?"
-        " where sync_name = ? and state in ('planned', 'deferred')",
+        "update operations set state = 'suppressed', is_open = null, reason = ?, payload = null,"
+        " finished_at = ?, ledger_seq = ? where sync_name = ? and state in ('planned', 'deferred')",
         (reason, to_micros(now), transaction.ledger_seq, sync_name),
     )
+    transaction.touch_open_runs(sync_name)
 
 
 def _stale_denials(transaction: Transaction, sync: Sync, limits: Limits, now: datetime) -> str | None:

@@ -67,7 +67,8 @@ def _sync_commands(context: ActivationContext) -> typer.Typer:
             paused = f"  paused: {row['paused']}" if row["paused"] else ""
             typer.echo(
                 f"{row['sync']:<28} {row['audience']} ({row['channel']}) -> "
-                f"{row['destination']}/{row['list']}  {row['mode']}, route {row['route'] or 'not set yet'}{paused}"
+                f"{row['destination']}/{row['list']}  {row['mode']}, "
+                f"route {row['route'] or 'not set yet'}{paused}"
             )
 
     @app.command("plan")

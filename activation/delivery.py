@@ -77,6 +77,7 @@ class Delivery:
     deferred: int = 0
     unknown: int = 0
     batches: int = 0
+    sync_run_ids: set[str] = field(default_factory=set)
     stopped: str | None = None
     _failures: int = field(default=0, repr=False)
 
@@ -209,6 +210,7 @@ def _note(
         max_attempts=engine.patience.operation_attempts,
     )
     result.batches += 1
+    result.sync_run_ids.add(claimed.sync_run_id)
     result.delivered += recorded.delivered
     result.rejected += recorded.rejected
     result.deferred += recorded.deferred

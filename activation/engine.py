@@ -165,7 +165,9 @@ async def _run_sync(
             await adapter.finish(sync.target)
         except DestinationDownError as error:
             delivery.stopped = delivery.stopped or str(error)
-    counts = finish_run(ledger, run, now=engine.clock()) if run is not None else None
+    for sync_run_id in sorted(recovered.sync_run_ids):
+        finish_run(ledger, sync_run_id, now=engine.clock())
+    counts = finish_run(ledger, run.sync_run_id, now=engine.clock()) if run is not None else None
     project(warehouse, ledger)
     return _report(
         sync,

@@ -107,10 +107,10 @@ def open_run(
         return run
 
 
-def finish_run(ledger: Ledger, run: SyncRun, *, now: datetime) -> RunCounts:
+def finish_run(ledger: Ledger, sync_run_id: str, *, now: datetime) -> RunCounts:
     """Close the run when none of its operations can still be claimed; store and return its counts."""
     with ledger.write() as transaction:
-        rows = transaction.execute(read_sql("run_counts"), (run.sync_run_id,)).fetchall()
+        rows = transaction.execute(read_sql("run_counts"), (sync_run_id,)).fetchall()
         totals: dict[str, int] = {}
         reasons: dict[str, dict[str, int]] = {}
         for state, reason, count in rows:
@@ -131,7 +131,7 @@ def finish_run(ledger: Ledger, run: SyncRun, *, now: datetime) -> RunCounts:
             " finished_at = ?, ledger_seq = ? where sync_run_id = ?",
             (
                 counts.delivered, counts.rejected, counts.suppressed, counts.deferred, counts.in_doubt,
-                None if counts.deferred else to_micros(now), transaction.ledger_seq, run.sync_run_id,
+                None if counts.deferred else to_micros(now), transaction.ledger_seq, sync_run_id,
             ),
         )  # fmt: skip
     return counts
@@ -156,9 +156,7 @@ def _has_open_intents(ledger: Ledger, sync_name: str) -> bool:
 
 def _refuse_if_moved(transaction: Transaction, sync_name: str, planned_at_seq: int) -> None:
     moved = transaction.execute(
-        "select 1 from operations where ledger_seq > ? and sync_name = ?"
-        " and state in ('in_flight', 'accepted', 'in_doubt', 'delivered') limit 1",
-        (planned_at_seq, sync_name),
+        "select 1 from batches where sync_name = ? and ledger_seq > ? limit 1", (sync_name, planned_at_seq)
     ).fetchone()
     if moved:
         raise PlanOutdatedError(
@@ -187,8 +185,8 @@ def _resumable_run(transaction: Transaction, sync_name: str, plan_hash: str) -> 
 
 def _cancel_former(transaction: Transaction, sync_name: str, now: datetime) -> None:
     transaction.execute(
-        "update operations set state = 'cancelled', reason = 'superseded', payload = null, finished_at = ?,"
-        " ledger_seq = ? where sync_name = ? and state in ('planned', 'deferred')",
+        "update operations set state = 'cancelled', is_open = null, reason = 'superseded', payload = null,"
+        " finished_at = ?, ledger_seq = ? where sync_name = ? and state in ('planned', 'deferred')",
         (to_micros(now), transaction.ledger_seq, sync_name),
     )
     transaction.execute(

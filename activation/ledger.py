@@ -37,6 +37,19 @@ class Transaction:
         """Run one statement with bound values."""
         return self.connection.execute(statement, values)
 
+    def touch_run(self, sync_run_id: str) -> None:
+        """Stamp a run one of whose operations changed: the projection looks for changes run by run."""
+        self.execute(
+            "update sync_runs set ledger_seq = ? where sync_run_id = ?", (self.ledger_seq, sync_run_id)
+        )
+
+    def touch_open_runs(self, sync_name: str) -> None:
+        """Stamp the runs of a sync that may still hold intents."""
+        self.execute(
+            "update sync_runs set ledger_seq = ? where sync_name = ? and finished_at is null",
+            (self.ledger_seq, sync_name),
+        )
+
 
 class Ledger:
     """A connection to the ledger file, made on first use; one per process and thread of work."""

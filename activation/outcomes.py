@@ -83,12 +83,12 @@ def _record_each(
     batch_id = claimed.batch.batch_id
     has_unknown = any(outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes)
     changes = []
-    for position, outcome in enumerate(outcomes):
+    for number, outcome in zip(claimed.numbers, outcomes, strict=True):
         state, not_before, finished_at = _next_state(outcome, has_unknown=has_unknown, now=now, wait=wait)
         changes.append(
             {
                 "batch_id": batch_id,
-                "position": position,
+                "operation_number": number,
                 "state": state,
                 "reason": outcome.reason,
                 "receipt": outcome.receipt,
@@ -137,6 +137,12 @@ def _settle(transaction: Transaction, claimed: ClaimedBatch, *, is_settled: bool
         "update batches set state = ?, ledger_seq = ? where batch_id = ?",
         ("settled" if is_settled else "unknown", transaction.ledger_seq, batch_id),
     )
+    transaction.execute(
+        "update sync_runs set ledger_seq = ?, finished_at = case when exists (select 1 from operations"
+        " where batch_id = ? and state = 'deferred') then null else finished_at end where sync_run_id ="
+        " (select sync_run_id from batches where batch_id = ?)",
+        (transaction.ledger_seq, batch_id, batch_id),
+    )
     if not is_settled:
         return
     transaction.execute(
@@ -150,7 +156,7 @@ def _settle(transaction: Transaction, claimed: ClaimedBatch, *, is_settled: bool
         (batch_id,),
     )
     transaction.execute(
-        "update operations set batch_id = null, position = null where batch_id = ? and state = 'deferred'",
+        "update operations set batch_id = null where batch_id = ? and state = 'deferred'",
         (batch_id,),
     )
 

@@ -16,7 +16,9 @@ select
     sync_runs.definition_hash,
     operations.payload_hash,
     operations.ledger_seq
-from operations
-inner join sync_runs
-    on sync_runs.sync_run_id = operations.sync_run_id
-where operations.ledger_seq > :since
+from sync_runs
+inner join operations
+    on operations.operation_number between sync_runs.first_operation and sync_runs.last_operation
+where
+    sync_runs.ledger_seq > :since
+    and operations.ledger_seq > :since

@@ -11,7 +11,8 @@ candidates as (
         destination_key,
         payload,
         canonical_id,
-        identifier_key
+        identifier_key,
+        attempts
     from operations
     where
         sync_name = :sync_name
@@ -30,6 +31,7 @@ select
     destination_key,
     payload,
     canonical_id,
+    attempts,
     case
         when :lane = 0 then null
         else coalesce(

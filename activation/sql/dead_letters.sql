@@ -2,6 +2,7 @@
 update operations
 set
     state = 'expired',
+    is_open = null,
     reason = 'dead_letter_' || coalesce(reason, 'deferred'),
     finished_at = :finished_at,
     ledger_seq = :ledger_seq

@@ -32,8 +32,12 @@ create table sync_runs (
     unique (sync_name, run_number)
 );
 
+create index sync_runs_by_ledger_seq on sync_runs (ledger_seq);
+
 -- States: planned, in_flight, accepted, delivered, rejected, deferred, in_doubt, suppressed, expired, cancelled.
 -- Being claimed and being in flight are one row of batches, committed together before a byte leaves.
+-- A run's operations are one range of numbers, and whatever changes one of them stamps the run's row too, so
+-- no index on ledger_seq is needed here. The order of a batch is the order of the numbers.
 -- lane 0 (removals) leaves before lane 1. The payload is kept only while it may have to be sent again.
 create table operations (
     operation_number integer primary key,
@@ -53,21 +57,24 @@ create table operations (
     attempts integer not null default 0,
     not_before integer not null default 0,
     batch_id integer,
-    position integer,
     finished_at integer,
-    ledger_seq integer not null
+    ledger_seq integer not null,
+    is_open integer default 1,
+    check (
+        (is_open is not null)
+        = (state in ('planned', 'deferred', 'in_flight', 'accepted', 'in_doubt'))
+    )
 );
 
 -- At most one open operation per sync and key: nothing can be sent twice side by side.
+-- is_open is 1 or null, and not derived from state, so that a claim need not touch this index.
 create unique index operations_open_by_key on operations (sync_name, destination_key)
-where state in ('planned', 'deferred', 'in_flight', 'accepted', 'in_doubt');
+where is_open is not null;
 
 create index operations_claimable on operations (sync_name, lane, operation_number)
 where state in ('planned', 'deferred');
 
-create index operations_by_batch on operations (batch_id, position) where batch_id is not null;
-
-create index operations_by_ledger_seq on operations (ledger_seq);
+create index operations_by_batch on operations (batch_id) where batch_id is not null;
 
 -- One row per claim. The token is the fence: an answer with an older token changes nothing.
 create table batches (
@@ -83,6 +90,8 @@ create table batches (
     first_attempt_at integer not null,
     ledger_seq integer not null
 );
+
+create index batches_by_ledger_seq on batches (sync_name, ledger_seq);
 
 create index batches_unsettled on batches (sync_name, batch_id) where state in ('in_flight', 'unknown');
 

@@ -2,7 +2,9 @@
 update operations
 set
     state = 'delivered',
+    is_open = null,
     reason = null,
+    payload = null,
     attempts = attempts + 1,
     finished_at = :now,
     ledger_seq = :ledger_seq

@@ -1,6 +1,7 @@
 update operations
 set
     state = :state,
+    is_open = case when :state not in ('delivered', 'rejected') then 1 end,
     reason = :reason,
     receipt = :receipt,
     attempts = attempts + :attempt,
@@ -8,6 +9,6 @@ set
     finished_at = :finished_at,
     ledger_seq = :ledger_seq
 where
-    batch_id = :batch_id
-    and position = :position
+    operation_number = :operation_number
+    and batch_id = :batch_id
     and state in ('in_flight', 'accepted', 'in_doubt')

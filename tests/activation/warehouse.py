@@ -20,9 +20,8 @@ create or replace table marts.audiences (
     eligible_people bigint, members bigint, excluded bigint
 );
 create or replace table marts.profiles (
-    canonical_id varchar, first_name varchar, last_name varchar, country_code varchar, email varchar, phone
-    varchar,
-    first_seen_at timestamp, last_seen_at timestamp, order_count bigint, lifetime_value double,
+    canonical_id varchar, first_name varchar, last_name varchar, country_code varchar, email varchar,
+    phone varchar, first_seen_at timestamp, last_seen_at timestamp, order_count bigint, lifetime_value double,
     first_order_at timestamp, last_order_at timestamp, is_loyal boolean, birth_date date
 );
 create or replace table marts.suppressions (
@@ -31,8 +30,8 @@ create or replace table marts.suppressions (
 );
 create or replace table marts.consent_states (
     identifier_key varchar, identifier_type varchar, channel varchar, purpose varchar, status varchar,
-    is_withdrawn boolean, last_changed_at timestamp, source_system varchar, source_record varchar, rule
-    varchar
+    is_withdrawn boolean, last_changed_at timestamp, source_system varchar, source_record varchar,
+    rule varchar
 );
 """
 AUDIENCES = (
