@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import orjson
 
@@ -24,15 +24,16 @@ from ingestion.segments import (
     Append,
     AppendResult,
     count_lines,
-    read_lines,
+    measure_lines,
     sync_folder,
     whole_lines_end,
 )
 
 SEGMENT_BYTES = 64 * 1024 * 1024
-BATCH_BYTES = 64 * 1024 * 1024
+BATCH_BYTES = 16 * 1024 * 1024
 BATCH_LINES = 250_000
-_IMPORT_LINES = 50_000
+_IMPORT_LINES = 20_000
+_TIME_CHARACTERS = 24
 _WAITING_LINES = 10_000
 _SOURCE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -59,14 +60,18 @@ class ImportResult:
 
 @dataclass(frozen=True)
 class Slice:
-    """Whole lines of one segment, with the place they were read from. Lines count from 1."""
+    """The place of whole lines of one segment; `EventLog.read` gives their bytes. Lines count from 1."""
 
     segment: str
     first_line: int
     last_line: int
     start_byte: int
     end_byte: int
-    data: bytes
+
+    @property
+    def lines(self) -> int:
+        """How many records the slice holds."""
+        return self.last_line - self.first_line + 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Batch:
     @property
     def lines(self) -> int:
         """How many records the batch holds."""
-        return sum(part.last_line - part.first_line + 1 for part in self.slices)
+        return sum(part.lines for part in self.slices)
 
     @property
     def bytes(self) -> int:
@@ -97,11 +102,7 @@ def format_time(moment: datetime) -> str:
 
 def encode(record: Record) -> tuple[str, bytes]:
     """The day a record belongs to and its line; refuses what would break the line format."""
-    if not _SOURCE.fullmatch(record.source):
-        raise RejectedInputError(
-            f"Source name {record.source!r} cannot be written to the event log; "
-            "use a lower-case letter followed by at most 62 lower-case letters, digits or underscores."
-        )
+    _check_source(record.source)
     if b"\n" in record.raw:
         raise RejectedInputError(
             f"A message of source {record.source!r} contains a line feed; "
@@ -109,6 +110,14 @@ def encode(record: Record) -> tuple[str, bytes]:
         )
     time = format_time(record.received_at)
     return time[:10], b"%b\t%b\t%b\n" % (time.encode(), record.source.encode(), record.raw)
+
+
+def _check_source(source: str) -> None:
+    if not _SOURCE.fullmatch(source):
+        raise RejectedInputError(
+            f"Source name {source!r} cannot be written to the event log; "
+            "use a lower-case letter followed by at most 62 lower-case letters, digits or underscores."
+        )
 
 
 class EventLog:
@@ -177,18 +186,24 @@ class EventLog:
             with (self.root / segment).open("rb") as file:
                 line = 1 + count_lines(file, start)
                 while start < end:
-                    data, lines = read_lines(file, start, end, room, lines_left, at_least_one=not parts)
-                    if data:
-                        parts.append(Slice(segment, line, line + lines - 1, start, start + len(data), data))
-                        start += len(data)
+                    size, lines = measure_lines(file, start, end, room, lines_left, at_least_one=not parts)
+                    if size:
+                        parts.append(Slice(segment, line, line + lines - 1, start, start + size))
+                        start += size
                         line += lines
-                        room -= len(data)
+                        room -= size
                         lines_left -= lines
-                    if not data or room <= 0 or lines_left <= 0:
+                    if not size or room <= 0 or lines_left <= 0:
                         yield Batch(tuple(parts))
                         parts, room, lines_left = [], max_bytes, max_lines
         if parts:
             yield Batch(tuple(parts))
+
+    def read(self, part: Slice) -> bytes:
+        """The bytes of a slice: whole lines, the last line feed included."""
+        with (self.root / part.segment).open("rb") as file:
+            file.seek(part.start_byte)
+            return file.read(part.end_byte - part.start_byte)
 
     def import_archive(self, path: Path, source: str, received_at: datetime | None = None) -> ImportResult:
         """Append an archive of JSON lines in Segment's form, each message at its own receivedAt.
@@ -197,36 +212,26 @@ class EventLog:
         last durable chunk; at most one chunk is then in the log twice, which validation counts as duplicates.
         `received_at` is for lines at the start that carry no usable time of their own.
         """
+        _check_source(source)
         digest = _sha256(path)
-        manifest = self.root / "imports.json"
-        done = _read_imports(manifest).get(digest, {})
-        if done.get("complete"):
+        entry = _read_imports(self.root / "imports.json").get(digest)
+        if entry and entry.complete:
             return ImportResult(digest, 0, 0, already_imported=True)
-        count = size = 0
+        start = entry.read_to if entry else 0
+        time = entry.last_time if entry else received_at and format_time(received_at)
+        count, at = 0, start
         with path.open("rb") as file:
-            file.seek(int(str(done.get("read_to", 0))))
-            if last := done.get("last_received_at"):
-                received_at = datetime.fromisoformat(str(last))
-            records = _archived_records(file, source, received_at, path)
+            file.seek(start)
+            records = _archived_records(file, source, time, path)
             while chunk := list(itertools.islice(records, _IMPORT_LINES)):
-                appended = self.append(chunk)
-                count += appended.count
-                size += sum(len(record.raw) + 1 for record in chunk)
-                received_at = chunk[-1].received_at
-                self._note_import(
-                    digest,
-                    {
-                        "archive": path.name,
-                        "source": source,
-                        "read_to": int(str(done.get("read_to", 0))) + size,
-                        "last_received_at": received_at.isoformat(),
-                        "complete": False,
-                    },
-                )
-        self._note_import(digest, {"archive": path.name, "source": source, "complete": True})
-        return ImportResult(digest, count, size, already_imported=False)
+                self.append_lines((record.time[:10], record.line) for record in chunk)
+                count += len(chunk)
+                at += sum(record.bytes_read for record in chunk)
+                self._note_import(digest, _Import(path.name, source, at, chunk[-1].time, complete=False))
+        self._note_import(digest, _Import(path.name, source, at, time, complete=True))
+        return ImportResult(digest, count, at - start, already_imported=False)
 
-    def _note_import(self, digest: str, entry: dict[str, object]) -> None:
+    def _note_import(self, digest: str, entry: "_Import") -> None:
         with self._locked(fcntl.LOCK_EX):
             manifest = self.root / "imports.json"
             _write_imports(manifest, {**_read_imports(manifest), digest: entry})
@@ -244,14 +249,24 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_imports(path: Path) -> dict[str, dict[str, object]]:
+@dataclass(frozen=True)
+class _Import:
+    """How far an archive has been imported, and the time that a next line without one would take."""
+
+    archive: str
+    source: str
+    read_to: int
+    last_time: str | None
+    complete: bool
+
+
+def _read_imports(path: Path) -> dict[str, _Import]:
     if not path.exists():
         return {}
-    found = orjson.loads(path.read_bytes())
-    return dict(found)
+    return {digest: _Import(**entry) for digest, entry in orjson.loads(path.read_bytes()).items()}
 
 
-def _write_imports(path: Path, imports: dict[str, dict[str, object]]) -> None:
+def _write_imports(path: Path, imports: dict[str, _Import]) -> None:
     """Replace the file in one step, so that a reader sees the old or the new one."""
     draft = path.with_suffix(".new")
     with draft.open("wb") as file:
@@ -262,32 +277,42 @@ def _write_imports(path: Path, imports: dict[str, dict[str, object]]) -> None:
     sync_folder(path.parent)
 
 
-def _received_at(line: bytes) -> datetime | None:
-    """The receivedAt of one archived message, or nothing where it is absent or unusable."""
+class _Archived(NamedTuple):
+    """A line of an archive as a line of the log."""
+
+    time: str
+    line: bytes
+    bytes_read: int
+
+
+def _archived_time(raw: bytes) -> str | None:
+    """The receivedAt of one archived message as a record has it; nothing where it is absent or unusable."""
     try:
-        message = orjson.loads(line)
-        moment = datetime.fromisoformat(message["receivedAt"])
-    except (ValueError, KeyError, TypeError):
+        given = orjson.loads(raw)["receivedAt"]
+        moment = datetime.fromisoformat(given)
+        if len(given) == _TIME_CHARACTERS and given[19] == "." and given[23] == "Z":
+            return str(given)
+        return format_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _archived_records(
-    file: BinaryIO, source: str, received_at: datetime | None, path: Path
-) -> Iterator[Record]:
-    """The rest of an archive as records; a line without a usable time takes the one before it."""
+def _archived_records(file: BinaryIO, source: str, time: str | None, path: Path) -> Iterator[_Archived]:
+    """The rest of an archive as lines of the log; one without a usable time takes the time before it."""
+    middle = b"\t%b\t" % source.encode()
     waiting: list[bytes] = []
-    for line in file:
-        raw = line.removesuffix(b"\n")
-        received_at = _received_at(raw) or received_at
-        if received_at is None:
+    for read in file:
+        raw = read.removesuffix(b"\n")
+        time = _archived_time(raw) or time
+        if time is None:
             waiting.append(raw)
             if len(waiting) > _WAITING_LINES:
                 break
             continue
-        yield from (Record(received_at, source, early) for early in waiting)
+        for early in waiting:
+            yield _Archived(time, b"%b%b%b\n" % (time.encode(), middle, early), len(early) + 1)
         waiting.clear()
-        yield Record(received_at, source, raw)
+        yield _Archived(time, b"%b%b%b\n" % (time.encode(), middle, raw), len(read))
     if waiting:
         raise RejectedInputError(
             f"Archive {path.name} begins with {len(waiting)} lines without a usable receivedAt; "

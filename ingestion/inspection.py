@@ -1,7 +1,7 @@
 """One message against its contract: the rules of acceptance, as a reader would check them by hand.
 
-validation.py checks whole batches set-based and accepts only what these rules accept; whatever it is not
-sure of, it asks here. So this file is the specification, and the only place where reasons are written.
+validation.py goes through whole batches and accepts at once what is plainly right; whatever it doubts, it
+asks here. So this file is the specification, and the only place where reasons are written.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ from ingestion.registry import Contract, Registry
 MAX_BYTES = 1024 * 1024
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(hours=24)
-_BLANKS = " \t\n\r\f\v"
 # The rules whose limits come from the contract alone, so that showing them shows nothing of the message.
 _SHOWN_RULES = frozenset(
     {
@@ -33,7 +32,11 @@ _SIZED: dict[type, tuple[str, str]] = {
     dict: ("an object", "fields"),
 }
 _PLAIN = {type(None): "nothing", bool: "a boolean", int: "a whole number", float: "a number"}
-_BODY = {"identify": "traits"}
+
+
+def body_key(call: str) -> str:
+    """The key of a message that holds its properties."""
+    return "traits" if call == "identify" else "properties"
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
     occurred_at = _occurred_at(message, received_at)
     if isinstance(occurred_at, Reason):
         reasons.append(occurred_at)
-    body = _BODY.get(call, "properties") if isinstance(call, str) else "properties"
+    body = body_key(call) if isinstance(call, str) else "properties"
     properties = message.get(body)
     if properties is None:
         properties = {}
@@ -151,7 +154,7 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
 def text(value: object) -> str | None:
     """An envelope value as text: a string as it stands, a whole number as its digits, nothing else."""
     if isinstance(value, str):
-        return value if value.strip(_BLANKS) else None
+        return value if value.strip() else None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return None

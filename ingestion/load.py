@@ -5,9 +5,8 @@ and rows of batches that are not there are removed before the next load. So a ru
 instant. See docs/decisions/0002-event-log.md.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,12 +18,12 @@ import structlog
 from ingestion.definitions import Definition, new_definitions
 from ingestion.errors import FatalIngestionError
 from ingestion.event_identifiers import new_event_identifiers
-from ingestion.event_log import BATCH_BYTES, BATCH_LINES, Batch, EventLog
+from ingestion.event_log import BATCH_BYTES, BATCH_LINES, EventLog
 from ingestion.identifiers import IdentifierKey, refuse_other_key
 from ingestion.raw_tables import RAW_TABLES
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
-from ingestion.validation import ValidatedBatch, validate
+from ingestion.validation_pool import ValidatedBatch, validated_batches
 from ingestion.warehouse import RawWarehouse, quoted
 
 GROUP_LINES = 750_000
@@ -77,11 +76,11 @@ def load_events(
     Nothing of the warehouse is kept open or locked afterwards. Memory is bounded by the batch size, not by
     the log. `on_progress` is told the running totals after each commit.
     """
-    with RawWarehouse(warehouse, work_folder) as raw, ThreadPoolExecutor(2, "validate") as threads:
+    with RawWarehouse(warehouse, work_folder) as raw:
         refuse_other_key(raw, key)
         report = EventLoadReport(healed_rows=heal(raw))
         batches = log.unread(_read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)
-        for group in _grouped(_validated(threads, registry, batches)):
+        for group in _grouped(validated_batches(log, registry, batches, raw.files_folder)):
             loaded = _load_group(raw, registry, group, key, clock())
             _log.info(
                 "events.loaded",
@@ -133,19 +132,6 @@ def _read_to(raw: RawWarehouse) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
-def _validated(
-    threads: ThreadPoolExecutor, registry: Registry, batches: Iterable[Batch]
-) -> Iterator[ValidatedBatch]:
-    """Validate two batches at a time and give them in the order of the log."""
-    waiting: deque[Future[ValidatedBatch]] = deque()
-    for batch in batches:
-        waiting.append(threads.submit(validate, registry, batch))
-        if len(waiting) > 2:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
 def _grouped(batches: Iterable[ValidatedBatch]) -> Iterator[list[ValidatedBatch]]:
     """Several batches to one load, because each load of dlt has a fixed cost."""
     group: list[ValidatedBatch] = []
@@ -165,9 +151,9 @@ def _load_group(
     key: IdentifierKey,
     now: datetime,
 ) -> EventLoadReport:
-    accepted = pa.concat_tables(batch.accepted for batch in group)
+    accepted = pa.concat_tables(batch.tables.accepted for batch in group)
     accepted = accepted.append_column("position", pa.array(range(accepted.num_rows), pa.int64()))
-    quarantined = pa.concat_tables(batch.quarantined for batch in group)
+    quarantined = pa.concat_tables(batch.tables.quarantined for batch in group)
     connection = raw.connection
     connection.register("accepted", accepted)
     connection.register("quarantined", quarantined)

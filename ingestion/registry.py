@@ -110,10 +110,12 @@ class _Sources(_Declared):
 
 @dataclass(frozen=True)
 class Registry:
-    """Every contract and source, and the one contract that a call resolves to."""
+    """Every contract and source, where they were read, and the one contract that a call resolves to."""
 
     contracts: tuple[Contract, ...]
     sources: tuple[Source, ...]
+    contracts_folder: Path
+    sources_file: Path
 
     @cached_property
     def calls(self) -> dict[tuple[str, str, str | None], Contract]:
@@ -154,7 +156,7 @@ def load_registry(contracts_folder: Path = CONTRACTS_FOLDER, sources_file: Path 
     _refuse_repeats(sources_file, (source.name for source in sources))
     for source in sources:
         _check_source(sources_file, source, contracts)
-    return Registry(contracts=contracts, sources=sources)
+    return Registry(contracts, sources, contracts_folder, sources_file)
 
 
 def _read_contract(path: Path) -> Contract:

@@ -146,26 +146,24 @@ def count_lines(file: BinaryIO, end: int) -> int:
     return lines
 
 
-def read_lines(
+def measure_lines(
     file: BinaryIO, start: int, end: int, room: int, most: int, *, at_least_one: bool
-) -> tuple[bytes, int]:
-    """Whole lines from `start`, within `room` bytes and `most` lines, and their number."""
+) -> tuple[int, int]:
+    """How many bytes and lines of whole lines begin at `start`, within `room` bytes and `most` lines."""
     file.seek(start)
     data = file.read(min(room, end - start))
-    while start + len(data) < end and not data.endswith(b"\n"):
+    if start + len(data) < end and not data.endswith(b"\n"):
         cut = data.rfind(b"\n") + 1
-        if cut:
-            data = data[:cut]
-        elif at_least_one:
+        if not cut and not at_least_one:
+            return 0, 0
+        while not cut:
             data += file.read(min(_BLOCK, end - start - len(data)))
-            line_end = data.find(b"\n") + 1
-            data = data[:line_end] if line_end else data
-        else:
-            return b"", 0
+            cut = data.find(b"\n") + 1
+        data = data[:cut]
     lines = data.count(b"\n")
     if lines > most:
-        at = -1
+        size = 0
         for _ in range(most):
-            at = data.find(b"\n", at + 1)
-        data, lines = data[: at + 1], most
-    return data, lines
+            size = data.index(b"\n", size) + 1
+        return size, most
+    return len(data), lines

@@ -1,39 +1,45 @@
 """A batch of the event log against the contracts: every line ends as accepted or quarantined.
 
-The envelope is read set-based by DuckDB, the properties are checked by compiled JSON Schemas, and every
-line about which the fast way is not sure goes through ingestion/inspection.py, which alone rejects.
-docs/decisions/0003-validation.md says why, with figures.
+One pass in Python accepts what is plainly right: orjson reads the line, a compiled JSON Schema checks the
+properties. Every line that the pass doubts goes through ingestion/inspection.py, which alone rejects.
+docs/decisions/0003-validation.md says why it is done so, with figures.
 """
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
-import duckdb
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ingestion.event_log import Batch
-from ingestion.inspection import Event, Reason, Refusal, inspect, masked
-from ingestion.raw_tables import EVENTS, EVENTS_QUARANTINED
-from ingestion.registry import Registry
-
-_SQL = (Path(__file__).parent / "sql" / "validate_batch.sql").read_text(encoding="utf-8")
-_BLOCK = 1024 * 1024
-_RECORD = pa.schema(
-    [
-        ("received_text", pa.string()),
-        ("source_system", pa.string()),
-        ("raw", pa.string()),
-        ("message", pa.binary()),
-    ]
+from ingestion.event_log import Slice
+from ingestion.inspection import (
+    EARLIEST,
+    MAX_AHEAD,
+    MAX_BYTES,
+    Event,
+    Reason,
+    Refusal,
+    body_key,
+    inspect,
+    masked,
+    text,
 )
-_ENVELOPE = (
+from ingestion.raw_tables import EVENTS, EVENTS_QUARANTINED, TIME
+from ingestion.registry import Registry
+from ingestion.times import naive_utc
+
+_BLOCK_BYTES = 1024 * 1024
+_TIME_CHARACTERS = 24
+_ZONED = pa.timestamp("us", "UTC")
+# What the pass itself fills, in this order; the others are the same for a whole slice.
+_READ = (
     "event_id",
+    "event_name",
+    "version",
     "occurred_at",
     "received_at",
     "source_system",
@@ -44,276 +50,230 @@ _ENVELOPE = (
     "session_id",
     "channel",
     "campaign_id",
+    "consent",
+    "properties",
+    "line",
 )
+_Calls = dict[tuple[str, str | None], tuple[str, str, Callable[[object], bool], str]]
 
 
 @dataclass(frozen=True)
-class ValidatedBatch:
-    """The outcome of one batch, as tables of raw.events and raw.events_quarantined before deduplication."""
+class Validated:
+    """Rows of raw.events, before deduplication, and of raw.events_quarantined."""
 
-    batch_id: str
-    batch: Batch
     accepted: pa.Table
     quarantined: pa.Table
 
 
-def batch_id_of(batch: Batch) -> str:
-    """The name of a batch: the same slices of the log have the same one."""
-    places = ((part.segment, part.start_byte, part.end_byte) for part in batch.slices)
-    return hashlib.sha256(orjson.dumps(list(places))).hexdigest()[:32]
+def validate(registry: Registry, part: Slice, data: bytes, batch_id: str) -> Validated:
+    """Check every line of a slice; accepted and quarantined together have exactly one row for each."""
+    checked = _Checked(registry, part.segment, batch_id)
+    line = part.first_line
+    for lines in _blocks(data):
+        checked.take(lines, line)
+        line += len(lines)
+    return checked.tables()
 
 
-def validate(registry: Registry, batch: Batch, *, threads: int = 1) -> ValidatedBatch:
-    """Check every line of a batch; accepted and quarantined together have exactly `batch.lines` rows."""
-    batch_id = batch_id_of(batch)
-    lines = _lines(batch)
-    found = _read_envelopes(registry, lines, threads)
-    sure = found.filter(pc.invert(found["is_doubtful"]))
-    sure, texts = _check_properties(registry, sure)
-    accepted = _accepted_table(registry, sure, texts, lines, batch_id)
-    numbers = lines["line_number"]
-    doubtful = numbers.filter(pc.invert(pc.is_in(numbers, sure["line_number"].combine_chunks())))
-    slow = [_inspect_line(registry, lines, number) for number in doubtful.to_pylist()]
-    events = [row for row in slow if isinstance(row.outcome, Event)]
-    refusals = [row for row in slow if isinstance(row.outcome, Refusal)]
-    return ValidatedBatch(
-        batch_id=batch_id,
-        batch=batch,
-        accepted=pa.concat_tables([accepted, _events_table(events, batch_id)]),
-        quarantined=_quarantine_table(refusals, batch_id),
-    )
+def batch_id_of(slices: tuple[Slice, ...]) -> str:
+    """The name of a batch: the same slices of the log always have the same one."""
+    places = [(part.segment, part.start_byte, part.end_byte) for part in slices]
+    return hashlib.sha256(orjson.dumps(places)).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
-class _Inspected:
-    """One line that went through inspection: its place, what the log knew of it, and the outcome."""
-
-    segment: str
-    line: int
-    received_at: datetime | None
-    source: str | None
-    raw: bytes
-    outcome: Event | Refusal
-
-
-def _lines(batch: Batch) -> pa.Table:
-    """The lines of a batch: their places, time of receipt, source, and message.
-
-    `raw` is null where the message is not UTF-8, everything but the place where the line is not a record.
-    """
-    parts = []
-    for part in batch.slices:
-        count = part.last_line - part.first_line + 1
-        blocks = pa.Table.from_batches((_read_block(block) for block in _split(part.data)), _RECORD)
-        place = {
-            "segment": pa.repeat(part.segment, count),
-            "line": pa.array(range(part.first_line, part.last_line + 1), pa.int64()),
-        }
-        parts.append(pa.table({**place, **dict(zip(blocks.column_names, blocks.columns, strict=True))}))
-    lines = pa.concat_tables(parts)
-    return lines.append_column("line_number", pa.array(range(lines.num_rows), pa.int64()))
-
-
-def _split(data: bytes) -> Iterator[pa.Array]:
-    """The lines of a slice, a block at a time: what is small stays in the processor's cache."""
+def _blocks(data: bytes) -> Iterator[list[bytes]]:
+    """The lines, a block at a time: what is small stays in the processor's cache."""
     start = 0
     while start < len(data):
-        end = data.rfind(b"\n", start, start + _BLOCK)
+        end = data.rfind(b"\n", start, start + _BLOCK_BYTES)
         if end < 0:
             end = data.index(b"\n", start)
-        yield pc.split_pattern(pa.array([data[start:end]], pa.binary()), pattern=b"\n")[0].values
+        yield data[start:end].split(b"\n")
         start = end + 1
 
 
-def _read_block(block: pa.Array) -> pa.RecordBatch:
-    """Take records apart: at once when they are all of one source, else one by one."""
-    received_at, source, _ = _record_parts(block[0].as_py())
-    if received_at is not None and source is not None:
+class _Checked:
+    """What has been checked of one slice so far."""
+
+    def __init__(self, registry: Registry, segment: str, batch_id: str) -> None:
+        self._registry = registry
+        self._constant = {"segment": segment, "batch_id": batch_id}
+        self._calls_of: dict[bytes, _Calls] = {}
+        self._accepted: list[pa.Table] = [EVENTS.empty_table()]
+        self._late: list[dict[str, Any]] = []
+        self._refused: list[dict[str, Any]] = []
+
+    def take(self, lines: list[bytes], first_line: int) -> None:
+        """Check the lines of a block."""
+        columns, doubtful = self._accept(lines, first_line)
+        if columns["event_id"]:
+            count = len(columns["event_id"])
+            arrays = {
+                name: pa.array(values, _ZONED if EVENTS.field(name).type == TIME else EVENTS.field(name).type)
+                for name, values in columns.items()
+            }
+            constant = {name: pa.repeat(value, count) for name, value in self._constant.items()}
+            self._accepted.append(pa.table({**arrays, **constant}).select(EVENTS.names).cast(EVENTS))
+        for index in doubtful:
+            self._look_closer(lines[index], first_line + index)
+
+    def tables(self) -> Validated:
+        """Everything that was checked."""
+        late = pa.Table.from_pylist(self._late, schema=EVENTS)
+        return Validated(
+            accepted=pa.concat_tables([*self._accepted, late]),
+            quarantined=pa.Table.from_pylist(self._refused, schema=EVENTS_QUARANTINED),
+        )
+
+    def _accept(  # noqa: PLR0915 (one loop, for speed)
+        self, lines: list[bytes], first_line: int
+    ) -> tuple[dict[str, list[Any]], list[int]]:
+        """Columns of the lines that are plainly right, and the index of every other line.
+
+        This loop is the price of an event, so it is written for speed: the bound methods and the local
+        names are each worth some percent.
+        """
+        columns: dict[str, list[Any]] = {name: [] for name in _READ}
+        (
+            add_event_id, add_event_name, add_version, add_occurred_at, add_received_at, add_source,
+            add_user_id, add_account_id, add_anonymous_id, add_trace_id, add_session_id, add_channel,
+            add_campaign_id, add_consent, add_properties, add_line,
+        ) = (column.append for column in columns.values())  # fmt: skip
+        doubtful: list[int] = []
+        loads, dumps, moment, plain = orjson.loads, orjson.dumps, datetime.fromisoformat, text
+        head, cut, source, calls = b"", 0, "", _Calls()
+        for index, line in enumerate(lines):
+            if not head or not line.startswith(head, _TIME_CHARACTERS):
+                head, source, calls = self._head_of(line)
+                cut = _TIME_CHARACTERS + len(head)
+            try:
+                message = loads(line[cut:])
+                get = message.get
+                name, version, is_valid, body = calls[get("type"), get("event")]
+                properties, event_id = message[body], message["messageId"]
+                occurred_at, received_at = moment(message["timestamp"]), moment(line[:24].decode())
+                user_id, anonymous_id = get("userId"), get("anonymousId")
+                if (
+                    len(line) - cut > MAX_BYTES
+                    or not is_valid(properties)
+                    or event_id.__class__ is not str
+                    or not event_id.strip()
+                    or occurred_at < EARLIEST
+                    or (occurred_at > received_at and occurred_at - MAX_AHEAD > received_at)
+                ):
+                    doubtful.append(index)
+                    continue
+                account_id = trace_id = session_id = campaign_id = consent = None
+                context = get("context")
+                if context.__class__ is dict:
+                    ask = context.get
+                    account_id, trace_id, session_id = ask("groupId"), ask("traceId"), ask("sessionId")
+                    campaign_id, consent = ask("campaign"), ask("consent")
+                    account_id = None if account_id is None else plain(account_id)
+                    trace_id = None if trace_id is None else plain(trace_id)
+                    if session_id.__class__ is not str or not session_id.strip():
+                        session_id = plain(session_id)
+                    if campaign_id is not None:
+                        campaign_id = (
+                            plain(campaign_id.get("name")) if campaign_id.__class__ is dict else None
+                        )
+                    if consent is not None:
+                        consent = dumps(consent).decode()
+                if user_id.__class__ is not str or not user_id.strip():
+                    user_id = plain(user_id)
+                if anonymous_id.__class__ is not str or not anonymous_id.strip():
+                    anonymous_id = plain(anonymous_id)
+                if user_id is None and anonymous_id is None and account_id is None:
+                    doubtful.append(index)
+                    continue
+                channel = get("channel")
+                if channel.__class__ is not str or not channel.strip():
+                    channel = plain(channel)
+                compact = dumps(properties).decode()
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+                doubtful.append(index)
+                continue
+            add_event_id(event_id)
+            add_event_name(name)
+            add_version(version)
+            add_occurred_at(occurred_at)
+            add_received_at(received_at)
+            add_source(source)
+            add_user_id(user_id)
+            add_account_id(account_id)
+            add_anonymous_id(anonymous_id)
+            add_trace_id(trace_id)
+            add_session_id(session_id)
+            add_channel(channel)
+            add_campaign_id(campaign_id)
+            add_consent(consent)
+            add_properties(compact)
+            add_line(first_line + index)
+        return columns, doubtful
+
+    def _head_of(self, line: bytes) -> tuple[bytes, str, _Calls]:
+        """What stands between the time and the message of a record, its source, and the source's calls."""
+        _, source, _ = _record_parts(line)
+        if source is None:
+            return b"", "", {}
         head = b"\t%b\t" % source.encode()
-        prefix = 24 + len(head)
-        if pc.all(pc.equal(pc.binary_slice(block, 24, prefix), pa.scalar(head, pa.binary()))).as_py():
-            message = pc.binary_replace_slice(block, 0, prefix, b"")
-            return pa.record_batch(
-                [
-                    _as_text(pc.binary_slice(block, 0, 23)),
-                    pa.repeat(source, len(block)),
-                    _as_text(message),
-                    message,
-                ],
-                schema=_RECORD,
-            )
-    rows = [(record, *_record_parts(record)) for record in block.to_pylist()]
-    return pa.record_batch(
-        [
-            pa.array(
-                [None if at is None else record[:23].decode() for record, at, _, _ in rows], pa.string()
-            ),
-            pa.array([source for _, _, source, _ in rows], pa.string()),
-            pa.array([_decoded(raw) for _, _, _, raw in rows], pa.string()),
-            pa.array([raw for _, _, _, raw in rows], pa.binary()),
-        ],
-        schema=_RECORD,
-    )
+        if head not in self._calls_of:
+            self._calls_of[head] = {
+                (call, event): (
+                    contract.name,
+                    contract.version,
+                    contract.validator.is_valid,
+                    body_key(call),
+                )
+                for (name, call, event), contract in self._registry.calls.items()
+                if name == source
+            }
+        return head, source, self._calls_of[head]
+
+    def _look_closer(self, record: bytes, line: int) -> None:
+        received_at, source, raw = _record_parts(record)
+        outcome: Event | Refusal
+        if received_at is None or source is None:
+            expected = "a time of receipt, a source and a message, parted by tabs"
+            outcome = Refusal((Reason("MALFORMED_RECORD", "", expected, masked(raw)),))
+        else:
+            outcome = inspect(self._registry, source, received_at, raw)
+        place = {
+            **self._constant,
+            "line": line,
+            "received_at": received_at and naive_utc(received_at),
+            "source_system": source,
+        }
+        if isinstance(outcome, Event):
+            self._late.append({**vars(outcome), "occurred_at": naive_utc(outcome.occurred_at), **place})
+        else:
+            self._refused.append({**_refusal_row(outcome, raw), **place})
 
 
 def _record_parts(record: bytes) -> tuple[datetime | None, str | None, bytes]:
     """Time of receipt, source and message of a log line; no time and source when it is not a record."""
     parts = record.split(b"\t", 2)
-    if len(parts) == 3 and len(parts[0]) == 24:
+    if len(parts) == 3 and len(parts[0]) == _TIME_CHARACTERS:
         try:
-            return datetime.fromisoformat(parts[0].decode("ascii")), parts[1].decode("ascii"), parts[2]
-        except ValueError:
+            received_at = datetime.fromisoformat(parts[0].decode("ascii"))
+            if received_at.tzinfo is not None:
+                return received_at.astimezone(UTC), parts[1].decode("ascii"), parts[2]
+        except (ValueError, OverflowError):
             pass
     return None, None, record
 
 
-def _as_text(block: pa.Array) -> pa.Array:
+def _refusal_row(refusal: Refusal, raw: bytes) -> dict[str, Any]:
     try:
-        return block.cast(pa.string())
-    except pa.ArrowInvalid:
-        return pa.array([_decoded(line) for line in block.to_pylist()], pa.string())
-
-
-def _decoded(line: bytes) -> str | None:
-    try:
-        return line.decode()
+        raw_line, encoding = raw.decode(), "utf-8"
     except UnicodeDecodeError:
-        return None
-
-
-def _read_envelopes(registry: Registry, lines: pa.Table, threads: int) -> pa.Table:
-    calls = [
-        {
-            "source_system": source,
-            "call_type": call,
-            "event_name": event or "",
-            "contract_index": registry.contracts.index(contract),
-        }
-        for (source, call, event), contract in registry.calls.items()
-    ]
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "threads": threads,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
+        raw_line, encoding = base64.b64encode(raw).decode(), "base64"
+    return {
+        "event_id": refusal.event_id,
+        "event_name": refusal.event_name,
+        **vars(refusal.reasons[0]),
+        "contract_version": refusal.contract_version,
+        "reasons": orjson.dumps([vars(reason) for reason in refusal.reasons]).decode(),
+        "raw_line": raw_line,
+        "raw_encoding": encoding,
     }
-    with duckdb.connect(":memory:", config=settings) as connection:
-        connection.register("lines", lines.drop_columns(["segment", "line", "message"]))
-        connection.register("calls", pa.Table.from_pylist(calls))
-        return connection.execute(_SQL).to_arrow_table()
-
-
-def _check_properties(registry: Registry, found: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Keep the rows whose properties satisfy their contract; with compact JSON of consent and properties.
-
-    Each distinct text is checked once. What is kept is what orjson read and the schema saw, so a key that
-    stands twice has one meaning for every later reader.
-    """
-    consent = _checked(found["consent"], _anything)
-    is_kept = pc.or_(pc.is_null(found["consent"]), pc.is_valid(consent))
-    properties = pa.nulls(found.num_rows, pa.string())
-    for index, contract in enumerate(registry.contracts):
-        of_contract = pc.equal(found["contract_index"], index).combine_chunks()
-        checked = _checked(found["properties"].filter(of_contract), contract.validator.is_valid)
-        properties = pc.replace_with_mask(properties, of_contract, checked)
-    is_kept = pc.and_(is_kept, pc.is_valid(properties))
-    texts = pa.table({"consent": consent, "properties": properties})
-    return found.filter(is_kept), texts.filter(is_kept)
-
-
-def _checked(texts: pa.ChunkedArray, is_valid: Callable[[object], bool]) -> pa.Array:
-    """The compact form of each JSON text, null where it is not valid (or was null)."""
-    encoded = texts.combine_chunks().dictionary_encode()
-    compact = [_compact(text, is_valid) for text in encoded.dictionary.to_pylist()]
-    return pa.array(compact, pa.string()).take(encoded.indices)
-
-
-def _compact(text: str, is_valid: Callable[[object], bool]) -> str | None:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return orjson.dumps(value).decode() if is_valid(value) else None
-
-
-def _anything(value: object) -> bool:
-    return value is not None
-
-
-def _accepted_table(
-    registry: Registry, sure: pa.Table, texts: pa.Table, lines: pa.Table, batch_id: str
-) -> pa.Table:
-    places = lines.select(["segment", "line"]).take(sure["line_number"])
-    contract = sure["contract_index"]
-    names = pa.array([each.name for each in registry.contracts], pa.string())
-    versions = pa.array([each.version for each in registry.contracts], pa.string())
-    columns = {
-        **{name: sure[name] for name in _ENVELOPE},
-        "event_name": names.take(contract.combine_chunks()),
-        "version": versions.take(contract.combine_chunks()),
-        "consent": texts["consent"],
-        "properties": texts["properties"],
-        "segment": places["segment"],
-        "line": places["line"],
-        "batch_id": pa.repeat(batch_id, sure.num_rows),
-    }
-    return pa.table([columns[name] for name in EVENTS.names], names=EVENTS.names).cast(EVENTS)
-
-
-def _inspect_line(registry: Registry, lines: pa.Table, number: int) -> _Inspected:
-    row = lines.slice(number, 1).to_pylist()[0]
-    segment, line, source, raw = row["segment"], row["line"], row["source_system"], row["message"]
-    received_at = datetime.fromisoformat(row["received_text"] + "Z") if row["received_text"] else None
-    outcome: Event | Refusal
-    if received_at is None or source is None:
-        expected = "a time of receipt, a source and a message, parted by tabs"
-        outcome = Refusal((Reason("MALFORMED_RECORD", "", expected, masked(raw)),))
-    else:
-        outcome = inspect(registry, source, received_at, raw)
-    return _Inspected(segment, line, received_at, source, raw, outcome)
-
-
-def _naive(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment else None
-
-
-def _events_table(rows: Iterable[_Inspected], batch_id: str) -> pa.Table:
-    found = [
-        {
-            **vars(row.outcome),
-            "occurred_at": _naive(row.outcome.occurred_at),
-            "received_at": _naive(row.received_at),
-            "source_system": row.source,
-            "segment": row.segment,
-            "line": row.line,
-            "batch_id": batch_id,
-        }
-        for row in rows
-        if isinstance(row.outcome, Event)
-    ]
-    return pa.Table.from_pylist(found, schema=EVENTS)
-
-
-def _quarantine_table(rows: Iterable[_Inspected], batch_id: str) -> pa.Table:
-    found = []
-    for row in rows:
-        if not isinstance(row.outcome, Refusal):
-            continue
-        first = row.outcome.reasons[0]
-        raw = _decoded(row.raw)
-        found.append(
-            {
-                "event_id": row.outcome.event_id,
-                "event_name": row.outcome.event_name,
-                "received_at": _naive(row.received_at),
-                "source_system": row.source,
-                **vars(first),
-                "contract_version": row.outcome.contract_version,
-                "reasons": orjson.dumps([vars(reason) for reason in row.outcome.reasons]).decode(),
-                "raw_line": base64.b64encode(row.raw).decode() if raw is None else raw,
-                "raw_encoding": "base64" if raw is None else "utf-8",
-                "segment": row.segment,
-                "line": row.line,
-                "batch_id": batch_id,
-            }
-        )
-    return pa.Table.from_pylist(found, schema=EVENTS_QUARANTINED)

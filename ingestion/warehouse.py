@@ -45,12 +45,13 @@ class RawWarehouse:
     def __init__(self, path: Path, work_folder: Path) -> None:
         self._path = path
         self._work = work_folder
+        self.files_folder = work_folder / "files"
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> Self:
         """Empty the working folder, open the warehouse and make sure that every table of `raw` exists."""
         shutil.rmtree(self._work, ignore_errors=True)
-        (self._work / "files").mkdir(parents=True)
+        self.files_folder.mkdir(parents=True)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self.connection = duckdb.connect(str(self._path))
         try:
@@ -89,7 +90,7 @@ class RawWarehouse:
 
     def new_file(self, name: str) -> Path:
         """A path for a Parquet file that `load` will take and remove."""
-        return self._work / "files" / f"{name}.{next(self._numbers)}.parquet"
+        return self.files_folder / f"{name}.{next(self._numbers)}.parquet"
 
     def count(self, sql: str, parameters: Mapping[str, object] | None = None) -> int:
         """The one number that a statement returns."""

@@ -8,15 +8,16 @@ import hashlib
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import structlog
 
 from ingestion.identifiers import IdentifierKey, identifier_rows, refuse_other_key
-from ingestion.raw_tables import LEGACY_FILES
+from ingestion.raw_tables import IDENTIFIERS, LEGACY_FILES
 from ingestion.sources.sfmc_csv import Limits, MemberError, member_sha256, read_member
 from ingestion.sources.sfmc_files import KINDS, SYSTEM, FileKind, snake_case
 from ingestion.times import naive_utc
@@ -42,6 +43,7 @@ class LegacyFile:
     row_count: int = 0
     new_rows: int = 0
     already_loaded: bool = False
+    new_rows_file: Path | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def load_extract(
         refuse_other_key(raw, key)
         heal(raw)
         load = _Load(raw, archive, key, naive_utc(clock()), limits or Limits())
-        files = _load_members(load)
-        _note(load, [file for file in files if file.status == "quarantined"])
+        files = _read_members(load)
+        _commit(load, files)
         report = LegacyLoadReport(archive.name, tuple(files))
     for file in report.files:
         _log.info(
@@ -121,7 +123,7 @@ class _Load:
     limits: Limits
 
 
-def _load_members(load: _Load) -> list[LegacyFile]:
+def _read_members(load: _Load) -> list[LegacyFile]:
     name = load.archive.name
     try:
         with zipfile.ZipFile(load.archive) as opened:
@@ -133,7 +135,7 @@ def _load_members(load: _Load) -> list[LegacyFile]:
                 )
             repeated = Counter(member.filename.casefold() for member in members)
             files = [
-                _load_member(load, opened, member, is_repeated=repeated[member.filename.casefold()] > 1)
+                _read_member(load, opened, member, is_repeated=repeated[member.filename.casefold()] > 1)
                 for member in members
             ]
     except FileNotFoundError:
@@ -158,7 +160,7 @@ def _load_members(load: _Load) -> list[LegacyFile]:
     return files + missing
 
 
-def _load_member(
+def _read_member(
     load: _Load, opened: zipfile.ZipFile, member: zipfile.ZipInfo, *, is_repeated: bool
 ) -> LegacyFile:
     kind = next((kind for kind in KINDS if kind.member == member.filename), None)
@@ -191,7 +193,7 @@ def _load_member(
                 row_count=known[0],
                 already_loaded=True,
             )
-        return _load_rows(load, opened, member, kind, digest)
+        return _prepare_rows(load, opened, member, kind, digest)
     except MemberError as error:
         return LegacyFile(
             member.filename,
@@ -203,40 +205,55 @@ def _load_member(
         )
 
 
-def _load_rows(
+def _prepare_rows(
     load: _Load, opened: zipfile.ZipFile, member: zipfile.ZipInfo, kind: FileKind, digest: str
 ) -> LegacyFile:
+    """Read a file whole and write those of its rows that are new to a Parquet file that is loaded later."""
     raw = load.raw
-    incoming = raw.new_file(f"{kind.table}.incoming")
+    incoming, fresh = raw.new_file(f"{kind.table}.incoming"), raw.new_file(kind.table)
     count = read_member(opened, member, kind, incoming, load.limits)
     key = ", ".join(snake_case(column) for column in kind.key or kind.columns)
-    fresh = raw.new_file(kind.table)
     statement = _NEW_ROWS.replace("{key}", key).replace("{table}", kind.table)
-    connection = raw.connection
-    connection.execute(f"create or replace temp view incoming as from read_parquet({quoted(incoming)})")
-    try:
-        connection.execute(
-            f"copy ({statement}) to {quoted(fresh)} (format parquet)",
-            {"system": SYSTEM, "kind": kind.name, "file_sha256": digest},
-        )
-        identifiers = _new_identifiers(load, digest) if "SubscriberKey" in kind.columns else None
-    finally:
-        connection.execute("drop view incoming")
-        incoming.unlink()
-    new_rows = raw.count("select count(*) from read_parquet($path)", {"path": str(fresh)})
-    loads: dict[str, pa.Table | Path] = {kind.table: fresh}
-    if identifiers is not None and identifiers.num_rows:
-        loads["identifiers"] = identifiers
-    raw.load(loads)
-    file = LegacyFile(
-        kind.member, kind.name, "accepted", file_sha256=digest, row_count=count, new_rows=new_rows
+    raw.connection.execute(f"create or replace temp view incoming as from read_parquet({quoted(incoming)})")
+    raw.connection.execute(
+        f"copy ({statement}) to {quoted(fresh)} (format parquet)",
+        {"system": SYSTEM, "kind": kind.name, "file_sha256": digest},
     )
-    _note(load, [file])
-    return file
+    raw.connection.execute("drop view incoming")
+    incoming.unlink()
+    return LegacyFile(
+        kind.member,
+        kind.name,
+        "accepted",
+        file_sha256=digest,
+        row_count=count,
+        new_rows=pq.read_metadata(fresh).num_rows,
+        new_rows_file=fresh,
+    )
 
 
-def _new_identifiers(load: _Load, digest: str) -> pa.Table:
-    found = load.raw.connection.execute(_NEW_IDENTIFIERS, {"seen_at": load.now, "batch_id": digest})
+def _commit(load: _Load, files: list[LegacyFile]) -> None:
+    """Load the new rows of every accepted file, then write what became of each file: that is the commit."""
+    kinds = {kind.name: kind for kind in KINDS}
+    fresh = {
+        kinds[file.kind]: file.new_rows_file for file in files if file.kind and file.new_rows_file is not None
+    }
+    if fresh:
+        loads: dict[str, pa.Table | Path] = {kind.table: path for kind, path in fresh.items()}
+        loads["identifiers"] = _new_identifiers(
+            load, [path for kind, path in fresh.items() if "SubscriberKey" in kind.columns]
+        )
+        load.raw.load(loads)
+    rows = [_file_row(load, file) for file in files if not _is_noted(load, file)]
+    if rows:
+        load.raw.load({"legacy_files": pa.Table.from_pylist(rows, schema=LEGACY_FILES)})
+
+
+def _new_identifiers(load: _Load, files: list[Path]) -> pa.Table:
+    if not files:
+        return IDENTIFIERS.empty_table()
+    listed = ", ".join(quoted(file) for file in files)
+    found = load.raw.connection.execute(_NEW_IDENTIFIERS.replace("{files}", listed), {"seen_at": load.now})
     return identifier_rows(found.to_arrow_table(), load.key)
 
 
@@ -244,29 +261,24 @@ def _archive_failure(digest: str | None, code: str, reason: str) -> LegacyFile:
     return LegacyFile(None, None, "quarantined", code, reason, file_sha256=digest)
 
 
-def _note(load: _Load, files: list[LegacyFile]) -> None:
-    """Append to raw.legacy_files what is not there yet; for an accepted file this is the commit."""
-    rows = [
-        {
-            "system": SYSTEM,
-            "file_sha256": file.file_sha256,
-            "archive_name": load.archive.name,
-            "member_name": file.member_name,
-            "kind": file.kind,
-            "row_count": file.row_count,
-            "status": file.status,
-            "code": file.code,
-            "reason": file.reason,
-            "loaded_at": load.now,
-        }
-        for file in files
-        if not _is_noted(load, file)
-    ]
-    if rows:
-        load.raw.load({"legacy_files": pa.Table.from_pylist(rows, schema=LEGACY_FILES)})
+def _file_row(load: _Load, file: LegacyFile) -> dict[str, object]:
+    return {
+        "system": SYSTEM,
+        "file_sha256": file.file_sha256,
+        "archive_name": load.archive.name,
+        "member_name": file.member_name,
+        "kind": file.kind,
+        "row_count": file.row_count,
+        "status": file.status,
+        "code": file.code,
+        "reason": file.reason,
+        "loaded_at": load.now,
+    }
 
 
 def _is_noted(load: _Load, file: LegacyFile) -> bool:
+    if file.already_loaded:
+        return True
     return bool(
         load.raw.count(
             "select count(*) from raw.legacy_files where archive_name = $archive "
