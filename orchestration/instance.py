@@ -35,7 +35,21 @@ def instance_config(settings: Settings) -> Mapping[str, object]:
     follows from which runs are in progress.
     """
     return {
-        "storage": {"sqlite": {"base_dir": str(settings.dagster_home / "storage")}},
+        "run_storage": {
+            "module": "dagster._core.storage.runs",
+            "class": "SqliteRunStorage",
+            "config": {"base_dir": str(settings.dagster_home / "storage")},
+        },
+        "event_log_storage": {
+            "module": "orchestration.event_storage",
+            "class": "ReusingSqliteEventLogStorage",
+            "config": {"base_dir": str(settings.dagster_home / "storage" / "runs")},
+        },
+        "schedule_storage": {
+            "module": "dagster._core.storage.schedules",
+            "class": "SqliteScheduleStorage",
+            "config": {"base_dir": str(settings.dagster_home / "storage" / "schedules")},
+        },
         "compute_logs": {
             "module": "orchestration.compute_logs",
             "class": "QuietComputeLogManager",

@@ -112,5 +112,7 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
         is_text = number < 2 or column == "excluded by reason"
-        table.add_column(column, justify="left" if is_text else "right", overflow="fold")
+        table.add_column(
+            column, justify="left" if is_text else "right", no_wrap=column != "excluded by reason"
+        )
     return table

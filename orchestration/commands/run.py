@@ -16,6 +16,8 @@ from orchestration.report import counts, events_line, print_summary
 from orchestration.settings import utc_now
 from orchestration.summary import Summary, collect_summary
 
+WIDTH_IN_A_LOG = 200
+
 # Dagster takes seconds to import, so these commands import what needs it when they run.
 
 
@@ -59,7 +61,7 @@ def run(
     summary = _summary_of(context, started_at)
     if summary is not None:
         print_summary(
-            Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty()),
+            Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH_IN_A_LOG),
             summary,
             as_of=context.deployment.as_of(moment),
             home=context.settings.home,

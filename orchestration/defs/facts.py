@@ -8,6 +8,8 @@ from ingestion.event_log import EventLog
 from ingestion.identifiers import IdentifierKey
 from ingestion.load import load_definitions, load_events
 from ingestion.registry import load_registry
+from ingestion.sources.sfmc import load_extract
+from ingestion.sources.sfmc_files import KINDS
 from orchestration.asset_keys import INGESTION_OWNER
 from orchestration.declared import declared_definitions
 from orchestration.instance import POOL
@@ -107,6 +109,44 @@ def events(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.Mater
         EVENT_TABLES,
         f"{report.received:,} new = {report.accepted:,} accepted + {report.duplicates:,} duplicates "
         f"+ {report.quarantined:,} quarantined{f' ({codes})' if codes else ''}{healed}",
+    )
+
+
+LEGACY_TABLES = {
+    "legacy_files": "One row per file of a legacy extract: accepted or set aside whole, with the reason.",
+    **{
+        kind.table: f"{kind.member} of the Salesforce Marketing Cloud tracking extract, every value as text."
+        for kind in KINDS
+    },
+}
+
+
+@dg.multi_asset(
+    name="legacy_sfmc",
+    specs=[raw_spec(table, text, "source_files") for table, text in LEGACY_TABLES.items()],
+    pool=POOL,
+)
+def legacy_sfmc(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.MaterializeResult[None]]:
+    """The tracking extracts of the legacy cloud; a file is loaded whole or set aside whole."""
+    house.check_warehouse()
+    key = IdentifierKey(house.deployment.identifier_key())
+    reports = [
+        load_extract(
+            file.path,
+            warehouse=house.settings.warehouse_path,
+            work_folder=house.settings.ingestion_dir,
+            key=key,
+            clock=utc_now,
+        )
+        for file in prepare_sources(house.deployment, say=context.log.info)
+        if file.kind == "legacy_sfmc"
+    ]
+    aside = [(report.archive_name, file) for report in reports for file in report.quarantined]
+    reasons = "".join(f"; {archive} set aside: {file.code} {file.reason}" for archive, file in aside)
+    yield from materialized(
+        house,
+        LEGACY_TABLES,
+        f"{len(reports)} archives, {sum(report.new_rows for report in reports):,} new rows{reasons}",
     )
 
 

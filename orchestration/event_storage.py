@@ -1,0 +1,61 @@
+"""Dagster's SQLite event log, without building a database engine anew for every event.
+
+Dagster's own class makes an engine, asks the database for its version and syncs the disk three to six times
+an event: 40 ms each on two cores, and a run of this house has some 600 events. Here an engine lives as long
+as the process, and a commit is synced at checkpoints: the file stays consistent after a crash, and what a
+power cut could take are the last lines of a log, never a fact of ours.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import sqlalchemy as db
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.sql import create_engine
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._serdes.config_class import ConfigurableClassData
+from sqlalchemy.pool import NullPool
+
+
+class ReusingSqliteEventLogStorage(SqliteEventLogStorage):
+    """One engine per file. Connections are still opened for each use, so that threads never share one."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: dict[str, db.Engine] = {}
+        super().__init__(base_dir=base_dir, inst_data=inst_data)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """As Dagster builds it from dagster.yaml."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[db.Connection]:
+        with self._db_lock:
+            engine = self._engines.get(shard)
+            if engine is None:
+                engine = create_engine(
+                    self.conn_string_for_shard(shard),
+                    poolclass=NullPool,
+                    connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+                )
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+                db.event.listen(engine, "connect", _sync_at_checkpoints)
+                self._engines[shard] = engine
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    def dispose(self) -> None:
+        """Let go of every engine."""
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+        super().dispose()
+
+
+def _sync_at_checkpoints(connection: Any, _: Any) -> None:
+    connection.execute("pragma synchronous = normal")
