@@ -77,9 +77,18 @@ def open_run(
         (before,) = transaction.execute(
             "select coalesce(max(operation_number), 0) from operations"
         ).fetchone()
+        (ledger_id,) = transaction.execute("select ledger_id from ledger_identity").fetchone()
         counts = dict.fromkeys(OperationKind, 0)
         transaction.connection.executemany(
-            read_sql("intent_insert"), _intent_rows(operations, sync, run, transaction.ledger_seq, counts)
+            read_sql("intent_insert"),
+            _intent_rows(
+                operations,
+                sync,
+                run,
+                transaction.ledger_seq,
+                occurrence=f"{ledger_id}:{run_number}",
+                counts=counts,
+            ),
         )
         if not any(counts.values()):
             return None
@@ -137,10 +146,14 @@ def finish_run(ledger: Ledger, sync_run_id: str, *, now: datetime) -> RunCounts:
     return counts
 
 
-def operation_id(sync_name: str, operation: PlannedOperation, run_number: int) -> str:
-    """Stable name of one operation: the same plan carried on after a crash gives the same name."""
+def operation_id(sync_name: str, operation: PlannedOperation, occurrence: str) -> str:
+    """Stable name of one operation; `occurrence` names the ledger and the run.
+
+    A plan carried on after a crash gives the same name. A new ledger never repeats the names of a lost one: a
+    destination would answer them from memory.
+    """
     text = "\0".join(
-        (sync_name, operation.destination_key, operation.kind, operation.payload_hash, str(run_number))
+        (sync_name, operation.destination_key, operation.kind, operation.payload_hash, occurrence)
     )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -201,12 +214,14 @@ def _intent_rows(
     sync: Sync,
     run: SyncRun,
     ledger_seq: int,
+    *,
+    occurrence: str,
     counts: dict[OperationKind, int],
 ) -> Iterable[tuple[object, ...]]:
     for operation in operations:
         counts[operation.kind] += 1
         yield (
-            operation_id(sync.name, operation, run.run_number),
+            operation_id(sync.name, operation, occurrence),
             run.sync_run_id,
             sync.name,
             operation.kind.value,

@@ -37,6 +37,10 @@ from activation.errors import DestinationDownError
 FOR_EVER = timedelta(days=36_500)
 STATE_FILE = ".current.json"  # which file is current, and the last batch in it
 
+FOREIGN_FILE = Outcome(
+    OutcomeKind.DEFERRED, "file_of_another_ledger", concerns_batch=True, stops_destination=True
+)
+
 
 class FileConfig(AdapterConfig):
     """Settings of a file destination; `folder` is a name of its own, by default the destination's."""
@@ -108,10 +112,12 @@ class FileAdapter(Adapter):
         file = folder / f"{batch.run_number:06d}-{batch.batch_id:08d}.{_format(batch.target)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            lines = list(_batch_lines(batch))
             if file.exists():
-                # Same name, same batch: written by an attempt whose outcome was not recorded.
-                return DELIVERED
-            _write_durably(file, _batch_lines(batch))
+                # Written by an attempt whose outcome was not recorded, or by another ledger.
+                is_same = file.read_bytes() == b"".join(lines)
+                return DELIVERED if is_same else FOREIGN_FILE
+            _write_durably(file, lines)
         except OSError as error:
             reason = errno.errorcode.get(error.errno or 0, "io_error").lower()
             stops = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC)

@@ -2,9 +2,11 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
+from activation.ledger import Ledger
 from tests.activation.warehouse import Person
 from tests.activation.world import World, people
 
@@ -47,6 +49,22 @@ def test_batch_files_never_change_once_written(world: World) -> None:
 
     assert len(before) == 2
     assert before.items() <= {file.name: file.read_bytes() for file in folder.glob("0*.jsonl")}.items()
+
+
+def test_files_of_another_ledger_are_never_taken_for_ours(world: World, tmp_path: Path) -> None:
+    world.members(*people("ann"))
+    world.run("to_csv")
+    world.warehouse.execute("drop schema activation cascade")
+    world.members(*people("bob"))
+    with Ledger(tmp_path / "new.sqlite") as new:
+        world.ledger = new
+        world.refresh_denials()
+
+        report = world.run("to_csv")
+
+    assert (report.delivered, report.deferred) == (0, 1)
+    assert report.error is not None
+    assert "file_of_another_ledger" in report.error
 
 
 def test_json_lines_tell_null_from_absent(world: World) -> None:
