@@ -218,7 +218,8 @@ class EventLog:
         if entry and entry.complete:
             return ImportResult(digest, 0, 0, already_imported=True)
         start = entry.read_to if entry else 0
-        time = entry.last_time if entry else received_at and format_time(received_at)
+        given = format_time(received_at) if received_at else None
+        time = entry.last_time if entry else given
         count, at = 0, start
         with path.open("rb") as file:
             file.seek(start)

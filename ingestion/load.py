@@ -69,6 +69,7 @@ def load_events(
     clock: Callable[[], datetime],
     batch_bytes: int = BATCH_BYTES,
     batch_lines: int = BATCH_LINES,
+    group_lines: int = GROUP_LINES,
     on_progress: Callable[[EventLoadReport], None] | None = None,
 ) -> EventLoadReport:
     """Load what is new in the event log; every line ends as accepted, duplicate or quarantined.
@@ -80,7 +81,7 @@ def load_events(
         refuse_other_key(raw, key)
         report = EventLoadReport(healed_rows=heal(raw))
         batches = log.unread(_read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)
-        for group in _grouped(validated_batches(log, registry, batches, raw.files_folder)):
+        for group in _grouped(validated_batches(log, registry, batches, raw.files_folder), group_lines):
             loaded = _load_group(raw, registry, group, key, clock())
             _log.info(
                 "events.loaded",
@@ -132,12 +133,12 @@ def _read_to(raw: RawWarehouse) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
-def _grouped(batches: Iterable[ValidatedBatch]) -> Iterator[list[ValidatedBatch]]:
+def _grouped(batches: Iterable[ValidatedBatch], lines: int) -> Iterator[list[ValidatedBatch]]:
     """Several batches to one load, because each load of dlt has a fixed cost."""
     group: list[ValidatedBatch] = []
     for batch in batches:
         group.append(batch)
-        if sum(each.batch.lines for each in group) >= GROUP_LINES:
+        if sum(each.batch.lines for each in group) >= lines:
             yield group
             group = []
     if group:

@@ -7,7 +7,7 @@ sends nothing home. Its working folder is emptied first: what a killed run had p
 import itertools
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,9 +22,10 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.runtime.run_context import RunContext
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ingestion.errors import FatalIngestionError
+from ingestion.errors import FatalIngestionError, TransientIngestionError
 from ingestion.raw_tables import RAW_TABLES, dlt_columns
 
+DATASET = "raw"
 _SETTINGS = {
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL", "intercept_signals": False},
     "providers": {"enable_airflow_secrets": False},
@@ -53,38 +54,36 @@ class RawWarehouse:
         shutil.rmtree(self._work, ignore_errors=True)
         self.files_folder.mkdir(parents=True)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self.connection = duckdb.connect(str(self._path))
-        try:
+        with ExitStack() as stack:
+            self.connection = stack.enter_context(_connect(self._path))
+            stack.enter_context(_run_context(self._work))
+            self._pipeline = dlt.pipeline(
+                DATASET,
+                pipelines_dir=str(self._work / "dlt"),
+                destination=dlt.destinations.duckdb(self.connection, naming_convention="direct"),
+                dataset_name=DATASET,
+            )
             self._create_missing_tables()
-        except BaseException:
-            self.connection.close()
-            raise
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the warehouse file."""
-        self.connection.close()
+        self._open.close()
         shutil.rmtree(self._work, ignore_errors=True)
 
     def load(self, tables: Mapping[str, pa.Table | Path]) -> None:
         """Append to tables of `raw` in one dlt load; a table may be given as a Parquet file of ours."""
         files = {name: self._as_file(name, table) for name, table in tables.items()}
-        with _run_context(self._work):
-            pipeline = dlt.pipeline(
-                "raw",
-                pipelines_dir=str(self._work / "dlt"),
-                destination=dlt.destinations.duckdb(self.connection, naming_convention="direct"),
-                dataset_name="raw",
-            )
-            try:
-                pipeline.run([_resource(name, path) for name, path in files.items()])
-            except PipelineStepFailed as error:
-                raise FatalIngestionError(
-                    f"Loading {', '.join(files)} into {self._path} failed: {_root_cause(error)}. "
-                    "Nothing of it counts as loaded; run again once the cause is gone."
-                ) from error
+        try:
+            self._pipeline.run([_resource(name, path) for name, path in files.items()])
+        except PipelineStepFailed as error:
+            raise FatalIngestionError(
+                f"Loading {', '.join(files)} into {self._path.name} failed: {_root_cause(error)}. "
+                "Nothing of it counts as loaded; run again once the cause is gone."
+            ) from error
         for path in files.values():
             path.unlink(missing_ok=True)
 
@@ -111,6 +110,21 @@ class RawWarehouse:
         missing = RAW_TABLES.keys() - {name for (name,) in found}
         if missing:
             self.load({name: RAW_TABLES[name].empty_table() for name in sorted(missing)})
+
+
+def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(str(path))
+    except duckdb.Error as error:
+        reason = _root_cause(error)
+        if "lock" in reason:
+            raise TransientIngestionError(
+                f"Warehouse {path.name} is in use by another process ({reason}); wait for it and run again."
+            ) from error
+        raise FatalIngestionError(
+            f"Warehouse {path.name} cannot be opened ({reason}); nothing was changed. Put a copy of it back, "
+            "or move it away: the event log can fill a new one."
+        ) from error
 
 
 def quoted(path: Path) -> str:
