@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import orjson
 import pytest
+import structlog.testing
 
 from ingestion.definitions import Definition
 from ingestion.errors import FatalIngestionError, TransientIngestionError
@@ -286,6 +287,21 @@ def test_identifiers_are_those_that_the_contracts_name(house: House) -> None:
         ("phone", "07700 900123", "+447700900123", True),
         ("user_id", "12345", "12345", True),
     ]
+
+
+def test_no_identifier_reaches_a_log_line(house: House) -> None:
+    """The canary comes in as an accepted address, as a broken one, and in a line that is no JSON."""
+    canary = "zz-canary-7f3a@example.test"
+    house.receive(
+        raw("m-1", event="Signed Up", properties={"email": canary}),
+        raw("m-2", event="Signed Up", properties={"email": [canary]}, userId=canary),
+        canary.encode(),
+    )
+    with structlog.testing.capture_logs() as logs:
+        house.load()
+    assert logs
+    assert canary not in repr(logs)
+    assert canary in repr(house.rows("select * from raw.identifiers"))
 
 
 def test_an_identifier_is_a_row_once_however_often_it_comes(house: House) -> None:

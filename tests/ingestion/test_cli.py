@@ -1,0 +1,99 @@
+"""The commands say what is there, in words or as JSON, and show no value of a quarantined line unasked."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ingestion.cli import IngestionContext, commands
+from ingestion.errors import RejectedInputError
+from ingestion.registry import load_registry
+from tests.ingestion.messages import NOW, House, raw
+
+CANARY = "zz-canary-7f3a@example.test"
+
+
+@pytest.fixture
+def app(house: House) -> typer.Typer:
+    @contextmanager
+    def snapshot() -> Iterator[duckdb.DuckDBPyConnection]:
+        with duckdb.connect(str(house.warehouse), read_only=True) as connection:
+            yield connection
+
+    context = IngestionContext(
+        registry=load_registry, event_log=lambda: house.log, open_snapshot=snapshot, clock=lambda: NOW
+    )
+    root = typer.Typer()
+    for noun, app in commands(context).items():
+        root.add_typer(app, name=noun)
+    return root
+
+
+def run(app: typer.Typer, *arguments: str, given: bytes | None = None) -> str:
+    result = CliRunner().invoke(app, arguments, input=given, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_contracts_are_checked_and_listed_with_the_calls_they_are_for(app: typer.Typer) -> None:
+    assert "7 contracts and 2 sources are sound." in run(app, "contracts", "check")
+    rows = {row["contract"]: row for row in json.loads(run(app, "contracts", "list", "--json"))}
+    assert len(rows) == 7
+    assert rows["consent_changed"]["calls"] == [
+        "web: track Consent Changed",
+        "operator: track Consent Changed",
+    ]
+    assert "identified" in run(app, "contracts", "list")
+
+
+def test_events_are_appended_from_a_file_or_from_standard_input(
+    app: typer.Typer, house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "events.jsonl").write_bytes(raw("m-1") + b"\n" + raw("m-2"))
+    run(app, "events", "append", str(tmp_path / "events.jsonl"), "--source", "web")
+    counts = json.loads(
+        run(app, "events", "append", "-", "--source", "web", "--json", given=raw("m-3") + b"\n")
+    )
+    assert counts["count"] == 1
+    assert house.load().accepted == 3
+
+
+def test_an_unknown_source_or_file_is_refused_before_anything_is_written(
+    app: typer.Typer, house: House
+) -> None:
+    with pytest.raises(RejectedInputError, match="known are operator, web"):
+        run(app, "events", "append", "-", "--source", "wbe", given=raw())
+    with pytest.raises(RejectedInputError, match="cannot be read"):
+        run(app, "events", "append", "absent.jsonl", "--source", "web")
+    assert house.log.segments() == {}
+
+
+def test_quarantine_shows_counts_first_and_values_only_on_request(app: typer.Typer, house: House) -> None:
+    house.receive(
+        raw("m-1", event="Signed Up", properties={"email": [CANARY]}),
+        raw("m-2", event="Signed Up", properties={"email": 7}),
+        raw("m-3", timestamp=CANARY),
+    )
+    house.load()
+    listed = run(app, "quarantine", "list")
+    assert listed.splitlines()[0] == "3 lines are in quarantine."
+    assert "INVALID_PROPERTIES" in listed.splitlines()[1]
+    found = json.loads(run(app, "quarantine", "list", "--json", "--code", "BAD_TIMESTAMP"))
+    assert (found["total"], len(found["lines"])) == (1, 1)
+    place = found["lines"][0]["place"]
+    shown = run(app, "quarantine", "show", place)
+    assert "BAD_TIMESTAMP" in shown
+    assert CANARY not in listed + shown + json.dumps(found)
+    assert CANARY in run(app, "quarantine", "show", place, "--raw")
+
+
+@pytest.mark.parametrize("place", ["nowhere", "2010-12-01/000001.log:99", "2010-12-01/000001.log:x"])
+def test_a_place_where_nothing_stands_is_an_error(app: typer.Typer, house: House, place: str) -> None:
+    house.load()
+    with pytest.raises(RejectedInputError, match="cdp quarantine list"):
+        run(app, "quarantine", "show", place)

@@ -1,0 +1,111 @@
+"""A wrong contract is named with its file, its key and what to do; a call has one contract or none."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingestion.errors import ContractError
+from ingestion.registry import CONTRACTS_FOLDER, SOURCES_FILE, Registry, load_registry
+
+
+@pytest.mark.parametrize(
+    ("source", "call", "event", "contract"),
+    [
+        ("web", "track", "Order Completed", "order_completed"),
+        ("web", "track", "Order Cancelled", "order_cancelled"),
+        ("web", "track", "Product Viewed", "product_viewed"),
+        ("web", "track", "Cart Updated", "cart_updated"),
+        ("web", "track", "Signed Up", "signed_up"),
+        ("web", "track", "Consent Changed", "consent_changed"),
+        ("web", "identify", None, "identified"),
+        ("web", "identify", "whatever", "identified"),
+        ("operator", "track", "Consent Changed", "consent_changed"),
+        ("operator", "track", "Order Completed", None),
+        ("web", "track", "order completed", None),
+        ("web", "track", None, None),
+        ("web", "page", None, None),
+        ("nobody", "track", "Order Completed", None),
+    ],
+)
+def test_a_call_of_a_source_has_one_contract_or_none(
+    registry: Registry, source: str, call: str, event: str | None, contract: str | None
+) -> None:
+    found = registry.resolve(source, call, event)
+    assert (found and found.name) == contract
+
+
+def copied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(CONTRACTS_FOLDER, tmp_path / "contracts"))
+
+
+def replace(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (replace("team: web", "team: ''"), r"product_viewed\.yml: key 'owner\.team' is wrong"),
+        (replace("status: active", "status: live"), r"key 'status' is wrong.*draft"),
+        (replace("version: 1.0.0\nstatus", "version: 1.0\nstatus"), "key 'version' is wrong"),
+        (replace("pii: {}", "pii: {shoe_size: direct}"), "'shoe_size'.*does not describe it"),
+        (replace("pii: {}", ""), r"key 'pii' is wrong: Field required"),
+        (replace("pii: {}", "pii: {}\ncolour: red"), "key 'colour' is wrong"),
+        (replace("type: string, minLength: 1", "type: strng"), "key 'properties' is not a JSON Schema"),
+        (replace("name: product_viewed", "name: product_seen"), "expected 'product_viewed' like the file"),
+        (replace("  - version: 1.0.0", "  - version: 0.9.0"), "key 'changelog' ends with version 0.9.0"),
+        (replace("status: active", "status: [active"), "cannot be read as YAML"),
+        (
+            replace("identifiers: []", "identifiers: [{path: properties.sku, role: mergeable}]"),
+            "exactly one",
+        ),
+        (
+            replace("identifiers: []", "identifiers: [{path: sku, type: email, role: mergeable}]"),
+            r"key 'identifiers\.0\.path' is wrong",
+        ),
+    ],
+)
+def test_a_wrong_contract_is_refused_by_file_and_key(
+    tmp_path: Path, change: Callable[[str], str], complaint: str
+) -> None:
+    folder = copied(tmp_path)
+    path = folder / "product_viewed.yml"
+    changed = change(path.read_text())
+    assert changed != path.read_text()
+    path.write_text(changed)
+    with pytest.raises(ContractError, match=complaint) as refused:
+        load_registry(folder, SOURCES_FILE)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            replace("contract: identified, major: 1", "contract: identified, major: 2"),
+            "'identified' major 2.*does not exist",
+        ),
+        (
+            replace("contract: cart_updated", "contract: cart_update"),
+            "'cart_update' major 1, which does not exist",
+        ),
+        (replace("event: Cart Updated", "event: Product Viewed"), "is defined twice"),
+        (replace("call: track, event: Cart Updated", "call: track"), "a track call needs an event name"),
+        (replace("wire: segment", "wire: smoke"), r"key 'sources\.0\.wire' is wrong"),
+        (replace("name: operator", "name: web"), "'web' is defined twice"),
+    ],
+)
+def test_a_wrong_source_is_refused_by_what_it_maps(
+    tmp_path: Path, change: Callable[[str], str], complaint: str
+) -> None:
+    sources = tmp_path / "event_sources.yml"
+    sources.write_text(change(SOURCES_FILE.read_text()))
+    with pytest.raises(ContractError, match=complaint):
+        load_registry(CONTRACTS_FOLDER, sources)
+
+
+def test_no_contract_at_all_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="No contract found"):
+        load_registry(tmp_path, SOURCES_FILE)
