@@ -11,6 +11,9 @@ from rich.console import Console
 from activation import cli as activation
 from activation.config import load_definitions
 from activation.ledger import Ledger
+from ingestion import cli as ingestion
+from ingestion.event_log import EventLog
+from ingestion.registry import load_registry
 from orchestration.commands import consent, explain, look, operate, run
 from orchestration.context import Context
 from orchestration.errors import DeploymentError
@@ -42,9 +45,22 @@ def build_app(context: Context) -> typer.Typer:
 
     for commands in (run, look, explain, consent, operate):
         commands.register(app)
-    for name, group in activation.commands(activation_context(context)).items():
+    mounted = ingestion.commands(ingestion_context(context)) | activation.commands(
+        activation_context(context)
+    )
+    for name, group in mounted.items():
         app.add_typer(group, name=name)
     return app
+
+
+def ingestion_context(context: Context) -> ingestion.IngestionContext:
+    """What ingestion's commands are given; events of the sample carry the sample's own time."""
+    return ingestion.IngestionContext(
+        registry=load_registry,
+        event_log=lambda: EventLog(context.settings.event_log_dir),
+        open_snapshot=context.snapshot,
+        clock=context.business_now,
+    )
 
 
 def activation_context(context: Context) -> activation.ActivationContext:

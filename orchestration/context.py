@@ -38,9 +38,9 @@ class Context:
             threads=self.settings.warehouse_threads,
         )
 
-    def now(self) -> datetime:
-        """The real time."""
-        return utc_now()
+    def business_now(self) -> datetime:
+        """The time at which facts happen here; the sample lives in its own."""
+        return self.deployment.business_now()
 
     @contextmanager
     def locked(self, what: str) -> Iterator[LockHolder]:

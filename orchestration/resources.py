@@ -8,7 +8,6 @@ from typing import Any
 
 import dagster as dg
 import duckdb
-from dagster_dbt import DbtCliResource
 from packaging import version
 from pydantic import Field, PrivateAttr
 from rich.console import Console
@@ -17,6 +16,7 @@ from activation.engine import Destinations, open_destinations
 from activation.ledger import Ledger
 from activation.projection import project
 from orchestration.context import Context
+from orchestration.dagster_dbt import DbtCliResource
 from orchestration.deployment import Deployment, parse_moment
 from orchestration.instance import PROCESS_TAG, process_tag
 from orchestration.settings import Settings, utc_now

@@ -14,6 +14,7 @@ import dagster as dg
 from dagster import DagsterEventType
 from dagster._core.code_pointer import CodePointer
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT
 from dagster._core.remote_origin import RemoteJobOrigin, RemoteRepositoryOrigin
@@ -70,7 +71,7 @@ def execute_tick(
     )
     job = repository.get_reconstructable_job(JOB_NAME)
     definition = job.get_definition()
-    repository_name = repository.get_definition().name
+    repository_name = SINGLETON_REPOSITORY_NAME
     run = instance.create_run_for_job(
         job_def=definition,
         run_config={"resources": {"house": {"config": {"as_of": as_of.isoformat() if as_of else ""}}}},

@@ -195,6 +195,7 @@ class Settings(BaseSettings):
             "CDP_WAREHOUSE_PATH": str(self.warehouse_path),
             "CDP_DBT_THREADS": str(self.warehouse_threads),
             "DAGSTER_HOME": str(self.dagster_home),
+            "DAGSTER_EVENT_BATCH_SIZE": "500",
             "DBT_PROFILES_DIR": str(self.dbt_project_dir),
             "DBT_PROJECT_DIR": str(self.dbt_project_dir),
             "DBT_TARGET_PATH": str(self.dbt_target_dir),

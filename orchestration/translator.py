@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
+
+from orchestration.dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 
 MODEL_OWNER = "team:analytics"
 

@@ -169,20 +169,16 @@ def ui(
     chosen = port or settings.ui_port
     context.console.print(f"http://127.0.0.1:{chosen}  (stop with Ctrl-C)", highlight=False)
     workspace = str(settings.dagster_home / "workspace.yaml")
-    log_level = ["--log-level", "warning"]
     commands = [
         [
-            "dagster-webserver",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(chosen),
-            "--workspace",
-            workspace,
-            *log_level,
+            "dagster-webserver", "--host", "127.0.0.1", "--port", str(chosen), "--workspace", workspace,
+            "--dagster-log-level", "warning", "--code-server-log-level", "error",
         ],
-        ["dagster-daemon", "run", "--workspace", workspace, *log_level],
-    ]
+        [
+            "dagster-daemon", "run", "--workspace", workspace,
+            "--log-level", "warning", "--code-server-log-level", "error",
+        ],
+    ]  # fmt: skip
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     processes = [
         subprocess.Popen(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import dbt_assets
 
+from orchestration.dagster_dbt import dbt_assets
 from orchestration.dbt import as_of_variable, dbt_failure, forget_results, prepare_manifest
 from orchestration.deployment import open_deployment
 from orchestration.instance import POOL

@@ -52,7 +52,7 @@ def delivery_records(house: House) -> Iterator[dg.MaterializeResult[None]]:
 @dg.asset(
     key=DENIALS,
     deps=[mart("suppressions"), mart("consent_states")],
-    group_name="activation",
+    group_name="gate",
     owners=[ACTIVATION_OWNER],
     kinds={"sqlite"},
     pool=POOL,
