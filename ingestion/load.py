@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from ingestion.deduplication import find_duplicates
 from ingestion.definitions import Definition, new_definitions
 from ingestion.errors import FatalIngestionError
 from ingestion.event_identifiers import new_event_identifiers
@@ -28,7 +29,6 @@ from ingestion.warehouse import RawWarehouse, quoted
 
 GROUP_LINES = 750_000
 _SQL_FOLDER = Path(__file__).parent / "sql"
-_DUPLICATES = (_SQL_FOLDER / "duplicates.sql").read_text(encoding="utf-8")
 _BATCH_COUNTS = (_SQL_FOLDER / "batch_counts.sql").read_text(encoding="utf-8")
 _BATCH_TABLES = ("events", "events_quarantined", "events_duplicated")
 _log = structlog.get_logger(__name__)
@@ -155,12 +155,13 @@ def _load_group(
     accepted = pa.concat_tables(batch.tables.accepted for batch in group)
     accepted = accepted.append_column("position", pa.array(range(accepted.num_rows), pa.int64()))
     quarantined = pa.concat_tables(batch.tables.quarantined for batch in group)
+    duplicates = find_duplicates(raw, accepted)
     connection = raw.connection
     connection.register("accepted", accepted)
+    connection.register("duplicates", duplicates)
     connection.register("quarantined", quarantined)
     connection.register("slices", _slices(group))
     try:
-        connection.register("duplicates", connection.execute(_DUPLICATES).to_arrow_table())
         commits = connection.execute(_BATCH_COUNTS, {"loaded_at": naive_utc(now)}).to_arrow_table()
         report = _report(commits, quarantined, len(group))
         files = {

@@ -1,0 +1,151 @@
+"""Measures ingestion's stages on archives of the generated sample: append, validate, load, all of them.
+
+python -m tests.benchmarks.stages_ingestion ARCHIVE append|validate|load|ingest -> one JSON line per stage;
+`limit` names the script in limits/ that does the unavoidable part only, `limit_input` the file to give it.
+Run each stage in a process of its own: `peak_mib` is the highest resident memory of this process and,
+added to it, of its largest child.
+"""
+
+import dataclasses
+import json
+import logging
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+
+from ingestion.deduplication import find_duplicates
+from ingestion.event_log import EventLog
+from ingestion.identifiers import IdentifierKey
+from ingestion.load import load_events
+from ingestion.registry import load_registry
+from ingestion.validation_pool import validated_batches
+from ingestion.warehouse import RawWarehouse
+
+KEY = IdentifierKey(b"benchmark")
+GROUP = 40
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One stage's result."""
+
+    stage: str
+    rows: int
+    seconds: float
+    peak_mib: float
+    limit: str
+    limit_input: str
+
+
+def measure_append(archive: Path, folder: Path) -> list[Measure]:
+    """The archive into the event log, each message at its time of receipt, durable."""
+    with _timed() as seconds:
+        rows = EventLog(folder / "log").import_archive(archive, "web").count
+    return [_measure("append to the event log", rows, seconds, "append_limit.py", archive)]
+
+
+def measure_validation(archive: Path, folder: Path) -> list[Measure]:
+    """Validation, quarantine and deduplication of the whole log, without loading."""
+    log = EventLog(folder / "log")
+    log.import_archive(archive, "web")
+    rows = 0
+    with RawWarehouse(folder / "warehouse.duckdb", folder / "work") as raw, _timed() as seconds:
+        waiting: list[pa.Table] = []
+        for batch in validated_batches(log, load_registry(), log.unread({}), raw.files_folder):
+            rows += batch.batch.lines
+            waiting.append(batch.tables.accepted)
+            if len(waiting) == GROUP:
+                _deduplicate(raw, waiting)
+        _deduplicate(raw, waiting)
+    return [_measure("validate, quarantine, deduplicate", rows, seconds, "parse_limit.py", archive)]
+
+
+def measure_load(archive: Path, folder: Path) -> list[Measure]:
+    """Accepted events, ready as Parquet, into raw.events by dlt."""
+    log = EventLog(folder / "log")
+    log.import_archive(archive, "web")
+    ready = archive.with_suffix(".accepted.parquet")
+    with RawWarehouse(folder / "warehouse.duckdb", folder / "work") as raw:
+        batches = validated_batches(log, load_registry(), log.unread({}), raw.files_folder)
+        first = next(batches).tables.accepted
+        with pq.ParquetWriter(ready, first.schema) as writer:
+            writer.write_table(first)
+            for batch in batches:
+                writer.write_table(batch.tables.accepted)
+        rows = pq.read_metadata(ready).num_rows
+        given = raw.new_file("events")
+        shutil.copy(ready, given)
+        with _timed() as seconds:
+            raw.load({"events": given})
+            raw.connection.execute("checkpoint")
+    return [_measure("load into raw.events", rows, seconds, "load_limit.py", ready)]
+
+
+def measure_ingestion(archive: Path, folder: Path) -> list[Measure]:
+    """The event log into the warehouse: everything that a run does, identifiers included."""
+    log = EventLog(folder / "log")
+    log.import_archive(archive, "web")
+    with _timed() as seconds:
+        report = load_events(
+            log=log,
+            registry=load_registry(),
+            warehouse=folder / "warehouse.duckdb",
+            work_folder=folder / "work",
+            key=KEY,
+            clock=lambda: datetime.now(UTC),
+        )
+    return [_measure("event log to warehouse", report.received, seconds, "parse_limit.py", archive)]
+
+
+STAGES: dict[str, Callable[[Path, Path], list[Measure]]] = {
+    "append": measure_append,
+    "validate": measure_validation,
+    "load": measure_load,
+    "ingest": measure_ingestion,
+}
+
+
+def _deduplicate(raw: RawWarehouse, waiting: list[pa.Table]) -> None:
+    if waiting:
+        accepted = pa.concat_tables(waiting)
+        positions = pa.array(range(accepted.num_rows), pa.int64())
+        find_duplicates(raw, accepted.append_column("position", positions))
+        waiting.clear()
+
+
+def _measure(stage: str, rows: int, seconds: list[float], limit: str, given: Path) -> Measure:
+    peak = sum(
+        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return Measure(stage, rows, seconds[0], peak, limit, str(given))
+
+
+@contextmanager
+def _timed() -> Iterator[list[float]]:
+    seconds: list[float] = []
+    start = time.perf_counter()
+    yield seconds
+    seconds.append(time.perf_counter() - start)
+
+
+def main(archive: Path, stage: str) -> None:
+    """Measure one stage in this process."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        for measure in STAGES[stage](archive, Path(folder)):
+            print(json.dumps(dataclasses.asdict(measure)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
