@@ -1,8 +1,8 @@
-"""`make bench`: every stage beside its bare limit, measured in the same run, each in a process of its own.
+"""`make bench`: every stage beside its bare limit, measured in the same run, each in its own process.
 
 python -m tests.benchmarks [--events N ...] prints a table: rows/s, seconds, peak memory, the limit's
-rows/s and the ratio of the two. A limit is a script in limits/ that holds none of the project's code and does only the
-unavoidable part of the work.
+rows/s and the ratio of the two. A limit is a script in limits/ that holds none of the project's code
+and does only the unavoidable part of the work.
 """
 
 import argparse

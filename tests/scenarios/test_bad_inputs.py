@@ -175,7 +175,8 @@ def test_a_warehouse_that_another_program_has_open_is_named_and_left_alone(house
         [
             sys.executable,
             "-c",
-            "import duckdb, sys, time; c=duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(99)",
+            "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('open', flush=True); "
+            "time.sleep(99)",
             str(house.home / "warehouse.duckdb"),
         ],
         stdout=subprocess.PIPE,
