@@ -184,7 +184,7 @@ def _write(raw: RawWarehouse, table: str, join: str) -> Path:
     columns = ", ".join(_columns(table))
     raw.connection.execute(
         f"copy (select {columns} from accepted {join} join duplicates using (position)) "
-        f"to {quoted(path)} (format parquet)"
+        f"to {quoted(path)} (format parquet, row_group_size 20480)"
     )
     return path
 

@@ -56,6 +56,8 @@ class RawWarehouse:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.connection = stack.enter_context(_connect(self._path))
+            # No table has an order that anybody may rely on; without one, DuckDB loads in parallel.
+            self.connection.execute("set preserve_insertion_order = false")
             stack.enter_context(_run_context(self._work))
             self._pipeline = dlt.pipeline(
                 DATASET,
