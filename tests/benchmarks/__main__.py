@@ -8,20 +8,29 @@ and does only the unavoidable part of the work.
 import argparse
 import json
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from ingestion.sample.generate import write_sample
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Path(__file__).parent / "limits"
-GROUPS = {
-    "stages_ingestion": ("events",),
+# stages of a module, and whether they are given an archive of events or a number of rows
+STAGES = {
+    "stages_ingestion": ("append", "validate", "load", "ingest"),
+    "stages_models": ("build",),
     "stages_activation": ("planning", "sandbox", "files"),
 }
+# a delivery is measured at this size and below
+DELIVERED_ROWS = 100_000
+DELIVERIES = ("sandbox", "files")
+TAKE_AN_ARCHIVE = ("stages_ingestion", "stages_models")
 
 
 @dataclass(frozen=True)
@@ -50,31 +59,42 @@ class Row:
         )
 
 
-@cache
-def limit_seconds(names: str, rows: int) -> float | None:
-    """How long the bare scripts of a stage take together, once per size."""
+def limit_seconds(names: str, given: str) -> float | None:
+    """How long the bare scripts of a stage take together on the same input; None without a script."""
     if not names:
         return None
     total = 0.0
     for name in names.split(" + "):
-        answer = _json_lines([sys.executable, str(LIMITS / name), str(rows)])
-        total += float(answer[-1]["seconds"])
+        answer = _json_lines([sys.executable, str(LIMITS / name), given])[-1]
+        total += sum(float(str(value)) for key, value in answer.items() if key.endswith("seconds"))
     return total
 
 
-def measure(module: str, group: str, rows: int) -> list[Row]:
-    """Run one group of stages in a process of its own."""
-    found = _json_lines([sys.executable, "-m", f"tests.benchmarks.{module}", str(rows), group])
+def measure(module: str, stage: str, given: str) -> list[Row]:
+    """Run one stage in a process of its own, then its limit."""
     return [
         Row(
             stage=str(line["stage"]),
-            rows=int(line["rows"]),
-            seconds=float(line["seconds"]),
-            peak_mib=float(line["peak_mib"]),
-            limit_seconds=limit_seconds(str(line.get("limit") or ""), int(line["rows"])),
+            rows=int(str(line["rows"])),
+            seconds=float(str(line["seconds"])),
+            peak_mib=float(str(line["peak_mib"])),
+            limit_seconds=limit_seconds(str(line["limit"]), str(line.get("limit_input") or line["rows"])),
         )
-        for line in found
+        for line in _json_lines([sys.executable, "-m", f"tests.benchmarks.{module}", given, stage])
     ]
+
+
+def make_archive(folder: Path, events: int) -> Path:
+    """One file with that many events of the sample company, replicas one after the other."""
+    sample = folder / "sample"
+    manifest = write_sample(sample, events=events, truth=False)
+    archive = folder / "events.jsonl"
+    with archive.open("wb") as whole:
+        for part in manifest.paths("events", sample):
+            with part.open("rb") as replica:
+                shutil.copyfileobj(replica, whole, 1024 * 1024)
+    shutil.rmtree(sample)
+    return archive
 
 
 def _json_lines(command: Sequence[str]) -> list[dict[str, object]]:
@@ -111,15 +131,21 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--only", choices=sorted(GROUPS), help="measure one package")
+    parser.add_argument("--only", choices=sorted(STAGES), nargs="+", default=sorted(STAGES))
     arguments = parser.parse_args()
     found: list[Row] = []
+    work = ROOT / "var" / "bench"
+    work.mkdir(parents=True, exist_ok=True)
     for size in arguments.events:
-        for module, groups in GROUPS.items():
-            if arguments.only in (None, module):
-                for group in groups:
-                    print(f"bench: {module} {group} at {size:,}", file=sys.stderr)
-                    found += measure(module, group, size)
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            archive = make_archive(Path(folder), size) if {*TAKE_AN_ARCHIVE} & {*arguments.only} else None
+            for module in (name for name in STAGES if name in arguments.only):
+                given = str(archive) if module in TAKE_AN_ARCHIVE else str(size)
+                for stage in STAGES[module]:
+                    if stage in DELIVERIES and size > DELIVERED_ROWS:
+                        continue
+                    print(f"bench: {module} {stage} at {size:,}", file=sys.stderr)
+                    found += measure(module, stage, given)
     print(f"{machine()}\n\n{table(found)}")
 
 
