@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestion.event_log import Slice
 from ingestion.inspection import (
@@ -106,16 +107,26 @@ class _Checked:
     def take(self, lines: list[bytes], first_line: int) -> None:
         """Check the lines of a block."""
         columns, doubtful = self._accept(lines, first_line)
-        if columns["event_id"]:
-            count = len(columns["event_id"])
-            arrays = {
-                name: pa.array(values, _ZONED if EVENTS.field(name).type == TIME else EVENTS.field(name).type)
-                for name, values in columns.items()
-            }
-            constant = {name: pa.repeat(value, count) for name, value in self._constant.items()}
-            self._accepted.append(pa.table({**arrays, **constant}).select(EVENTS.names).cast(EVENTS))
+        if columns["line"]:
+            accepted = self._accepted_table(columns)
+            is_in_time = _is_in_time(accepted["occurred_at"], accepted["received_at"])
+            if not pc.all(is_in_time).as_py():
+                late_or_early = accepted["line"].filter(pc.invert(is_in_time)).to_pylist()
+                doubtful += [line - first_line for line in late_or_early]
+                accepted = accepted.filter(is_in_time)
+            self._accepted.append(accepted)
         for index in doubtful:
             self._look_closer(lines[index], first_line + index)
+
+    def _accepted_table(self, columns: dict[str, list[Any]]) -> pa.Table:
+        """The columns of a block as a table of raw.events; a time that cannot be read is null."""
+        arrays: dict[str, pa.Array] = {}
+        for name, values in columns.items():
+            kind = EVENTS.field(name).type
+            arrays[name] = _times(values) if kind == TIME else pa.array(values, kind)
+        for name, value in self._constant.items():
+            arrays[name] = pa.repeat(value, len(arrays["line"]))
+        return pa.table({name: arrays[name] for name in EVENTS.names})
 
     def tables(self) -> Validated:
         """Everything that was checked."""
@@ -140,7 +151,7 @@ class _Checked:
             add_campaign_id, add_consent, add_properties, add_line,
         ) = (column.append for column in columns.values())  # fmt: skip
         doubtful: list[int] = []
-        loads, dumps, moment, plain = orjson.loads, orjson.dumps, datetime.fromisoformat, text
+        loads, dumps, plain = orjson.loads, orjson.dumps, text
         head, cut, source, calls = b"", 0, "", _Calls()
         for index, line in enumerate(lines):
             if not head or not line.startswith(head, _TIME_CHARACTERS):
@@ -150,16 +161,14 @@ class _Checked:
                 message = loads(line[cut:])
                 get = message.get
                 name, version, is_valid, body = calls[get("type"), get("event")]
-                properties, event_id = message[body], message["messageId"]
-                occurred_at, received_at = moment(message["timestamp"]), moment(line[:24].decode())
+                properties, event_id, occurred_at = message[body], message["messageId"], message["timestamp"]
                 user_id, anonymous_id = get("userId"), get("anonymousId")
                 if (
                     len(line) - cut > MAX_BYTES
                     or not is_valid(properties)
                     or event_id.__class__ is not str
                     or not event_id.strip()
-                    or occurred_at < EARLIEST
-                    or (occurred_at > received_at and occurred_at - MAX_AHEAD > received_at)
+                    or occurred_at.__class__ is not str
                 ):
                     doubtful.append(index)
                     continue
@@ -197,7 +206,7 @@ class _Checked:
             add_event_name(name)
             add_version(version)
             add_occurred_at(occurred_at)
-            add_received_at(received_at)
+            add_received_at(line[:_TIME_CHARACTERS])
             add_source(source)
             add_user_id(user_id)
             add_account_id(account_id)
@@ -248,6 +257,30 @@ class _Checked:
             self._late.append({**vars(outcome), "occurred_at": naive_utc(outcome.occurred_at), **place})
         else:
             self._refused.append({**_refusal_row(outcome, raw), **place})
+
+
+def _times(texts: list[str] | list[bytes]) -> pa.Array:
+    """ISO 8601 times with a zone as UTC: all at once when all can be read, else one by one."""
+    try:
+        return pa.array(texts, pa.string()).cast(_ZONED).cast(TIME)
+    except pa.ArrowInvalid:
+        return pa.array([_time(text) for text in texts], TIME)
+
+
+def _time(text: str | bytes) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text if isinstance(text, str) else text.decode())
+        return naive_utc(moment) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_in_time(occurred_at: pa.ChunkedArray, received_at: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each event happened since 2000 and at most a day after it was received."""
+    latest = pc.add(received_at, pa.scalar(MAX_AHEAD))
+    earliest = pa.scalar(naive_utc(EARLIEST), TIME)
+    found = pc.and_(pc.less_equal(occurred_at, latest), pc.greater_equal(occurred_at, earliest))
+    return pc.fill_null(found, False)
 
 
 def _record_parts(record: bytes) -> tuple[datetime | None, str | None, bytes]:

@@ -260,21 +260,41 @@ def test_sources_and_good_and_bad_lines_may_alternate() -> None:
     assert set(validated.accepted["source_system"].to_pylist()) == {"web", "operator"}
 
 
+TIMES = [
+    "2010-12-01T08:26:00.000Z",
+    "2010-12-01T08:26:00Z",
+    "2010-12-01 08:26Z",
+    "2010-12-01T08Z",
+    "2010-12-01t08:26:00z",
+    "20101201T082600Z",
+    "2010-W48-3T08:26:00Z",
+    "2010-12-01T08:26:00.123456789Z",
+    "2010-12-01T08:26:00,5Z",
+    "2010-12-01T08:26:00+0100",
+    "2010-12-01T08:26:00+01",
+    "2010-12-01T08:26:00-00:00",
+    "2010-12-01T08:26:60Z",
+    "2010-12-01T23:59:59.9999999Z",
+    "2010-12-02T09:00:00.000Z",
+    "2010-12-02T09:00:00.001Z",
+    "1999-12-31T23:59:59.999Z",
+    "2010-12-01T08:26:00.000",
+    " 2010-12-01T08:26:00.000Z",
+]
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_a_time_is_read_alike_by_the_fast_pass_and_by_inspection(time: str) -> None:
+    agree(raw(timestamp=time))
+
+
 values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
-    | st.sampled_from(
-        [
-            "2010-12-01T08:26:00.000Z",
-            "2010-12-01T08:26:00Z",
-            "2010-12-03T00:00:00.000Z",
-            "Order Completed",
-            " ",
-        ]
-    ),
+    | st.sampled_from([*TIMES, "Order Completed", " "]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -319,6 +339,10 @@ def test_received_is_accepted_and_quarantined_for_any_bytes(lines: list[bytes]) 
 @settings(max_examples=500, deadline=None)
 @given(any_line)
 def test_the_fast_pass_accepts_exactly_what_inspection_accepts(line: bytes) -> None:
+    agree(line)
+
+
+def agree(line: bytes) -> None:
     validated = check(line)
     outcome = inspect(REGISTRY, "web", NOW, line)
     if isinstance(outcome, Event):
