@@ -109,8 +109,14 @@ def main() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """What happened, without line breaks; errors that are not ours say their type and how to see more."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if type(error).__module__.split(".")[0] in OURS:
-        return text
+    """What happened, without line breaks: the first error of ours in the chain of causes.
+
+    Where none of the chain is ours, the type is said, and how to see more.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__module__.split(".")[0] in OURS:
+            return " ".join(str(cause).split())
+        cause = cause.__cause__ or cause.__context__
+    text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text} (run `cdp --debug …` to see where)"

@@ -24,6 +24,7 @@ from dagster_shared.error import SerializableErrorInfo
 from orchestration.instance import LOCATION_NAME, MODULE_NAME, PROCESS_TAG, process_tag
 
 JOB_NAME = "tick"
+OUR_PACKAGES = ("orchestration.", "ingestion.", "activation.")
 _REPOSITORY_TAG = ".dagster/repository"
 
 
@@ -137,13 +138,16 @@ def _steps(events: Iterator[dg.DagsterEvent]) -> Iterator[StepEvent | str]:
 
 
 def one_line(error: SerializableErrorInfo | None) -> str:
-    """The first cause, in its own words: wrappers that only say that a step failed are taken off."""
-    if error is None:
-        return ""
-    while error.cause is not None:
+    """The cause in its own words: the first error of ours, else the innermost one with its type.
+
+    Wrappers that only say that a step failed are taken off.
+    """
+    chain = []
+    while error is not None:
+        chain.append(" ".join(error.message.split()))
         error = error.cause
-    words = error.message.partition(": ")[2] or error.message
-    return " ".join(words.split())
+    ours = (text.partition(": ")[2] for text in chain if text.startswith(OUR_PACKAGES))
+    return next(ours, chain[-1] if chain else "")
 
 
 @contextmanager

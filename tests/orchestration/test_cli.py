@@ -83,6 +83,13 @@ def test_an_error_that_is_not_ours_says_its_type_and_how_to_see_more() -> None:
     assert one_line(DeploymentError("two\nlines")) == "two lines"
 
 
+def test_an_error_of_ours_is_told_even_when_a_library_wrapped_it() -> None:
+    wrapper = RuntimeError("a wrapper")
+    wrapper.__cause__ = DeploymentError("the cause")
+
+    assert one_line(wrapper) == "the cause"
+
+
 def test_asking_for_two_people_at_once_is_refused(cdp: Cdp) -> None:
     result = cdp("explain", "--email", "a@example.com", "--phone", "+44")
 
