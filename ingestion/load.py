@@ -27,7 +27,7 @@ from ingestion.times import naive_utc
 from ingestion.validation_pool import ValidatedBatch, validated_batches
 from ingestion.warehouse import RawWarehouse, quoted
 
-GROUP_LINES = 750_000
+GROUP_BYTES = 256 * 1024 * 1024
 _SQL_FOLDER = Path(__file__).parent / "sql"
 _BATCH_COUNTS = (_SQL_FOLDER / "batch_counts.sql").read_text(encoding="utf-8")
 _BATCH_TABLES = ("events", "events_quarantined", "events_duplicated")
@@ -69,7 +69,7 @@ def load_events(
     clock: Callable[[], datetime],
     batch_bytes: int = BATCH_BYTES,
     batch_lines: int = BATCH_LINES,
-    group_lines: int = GROUP_LINES,
+    group_bytes: int = GROUP_BYTES,
     on_progress: Callable[[EventLoadReport], None] | None = None,
 ) -> EventLoadReport:
     """Load what is new in the event log; every line ends as accepted, duplicate or quarantined.
@@ -81,7 +81,7 @@ def load_events(
         refuse_other_key(raw, key)
         report = EventLoadReport(healed_rows=heal(raw))
         batches = log.unread(_read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)
-        for group in _grouped(validated_batches(log, registry, batches, raw.files_folder), group_lines):
+        for group in _grouped(validated_batches(log, registry, batches, raw.files_folder), group_bytes):
             loaded = _load_group(raw, registry, group, key, clock())
             _log.info(
                 "events.loaded",
@@ -133,12 +133,12 @@ def _read_to(raw: RawWarehouse) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
-def _grouped(batches: Iterable[ValidatedBatch], lines: int) -> Iterator[list[ValidatedBatch]]:
+def _grouped(batches: Iterable[ValidatedBatch], size: int) -> Iterator[list[ValidatedBatch]]:
     """Several batches to one load, because each load of dlt has a fixed cost."""
     group: list[ValidatedBatch] = []
     for batch in batches:
         group.append(batch)
-        if sum(each.batch.lines for each in group) >= lines:
+        if sum(each.batch.bytes for each in group) >= size:
             yield group
             group = []
     if group:

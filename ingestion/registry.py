@@ -215,7 +215,7 @@ def _check_source(path: Path, source: Source, contracts: tuple[Contract, ...]) -
 
 def _read(path: Path, model: type[Model]) -> Model:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ContractError(
             f"{path.name} cannot be read as YAML ({_first_line(error)}); correct the file."

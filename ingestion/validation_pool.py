@@ -17,8 +17,8 @@ from ingestion.validation import Validated, batch_id_of
 from ingestion.validation_worker import read_answer, request, validate_batch
 
 WORKERS = 2
-# Below this, starting a process costs more than it saves.
-BATCHES_WORTH_WORKERS = 3
+# With fewer batches of 16 MiB, starting the processes costs more than they save.
+BATCHES_WORTH_WORKERS = 6
 
 
 @dataclass(frozen=True)

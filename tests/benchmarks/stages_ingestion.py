@@ -33,7 +33,7 @@ from ingestion.validation_pool import validated_batches
 from ingestion.warehouse import RawWarehouse
 
 KEY = IdentifierKey(b"benchmark")
-GROUP = 40
+GROUP = 16
 
 
 @dataclass(frozen=True)

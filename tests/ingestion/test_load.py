@@ -118,7 +118,7 @@ def test_batches_and_processes_change_nothing_but_the_names_of_batches(tmp_path:
     for each in (whole, split):
         each.receive(*lines)
     whole.load()
-    report = split.load(batch_lines=9, group_lines=20)
+    report = split.load(batch_lines=9, group_bytes=4_000)
     assert report.batches > 5
     assert without_batches(whole) == without_batches(split)
 
