@@ -10,7 +10,8 @@ from orchestration.lock import lock_holder
 from tests.scenarios.conftest import SAMPLE_EVENTS, FirstRun
 from tests.scenarios.house import House
 
-pytestmark = pytest.mark.scenario
+# a run and its healing for each moment of death: minutes, so part of `make test-all`
+pytestmark = [pytest.mark.scenario, pytest.mark.long]
 
 
 def wait_for(condition, what: str, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
