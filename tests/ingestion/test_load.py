@@ -20,7 +20,12 @@ from ingestion.raw_tables import RAW_TABLES
 from ingestion.registry import Registry
 from tests.ingestion.messages import KEY, LOADED_AT, NOW, House, raw
 
-CRASH_POINTS = [0.05, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98]
+# Shares of a load's file operations: before its first table, inside the first group, between its rows and
+# their commit, inside the second group, inside the last. The campaign goes through all of them.
+CRASH_POINTS = [
+    *(0.05, 0.37, 0.45, 0.65, 0.95),
+    *(pytest.param(step / 50, marks=pytest.mark.long) for step in range(1, 50)),
+]
 
 
 def mixed_lines(count: int = 30) -> list[bytes]:
