@@ -12,7 +12,8 @@ import pytest
 
 from tests.scenarios.house import House, with_own_project
 
-pytestmark = pytest.mark.scenario
+# a house of its own and several runs for each bad input: minutes, so part of `make test-all`
+pytestmark = [pytest.mark.scenario, pytest.mark.long]
 
 
 @pytest.fixture
