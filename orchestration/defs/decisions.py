@@ -1,5 +1,6 @@
 """The dbt project: staging, intermediate and marts, with its tests as asset checks."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,8 +56,12 @@ def decisions() -> dg.Definitions:
             "dbt": QuickDbt(
                 project_dir=str(settings.dbt_project_dir),
                 profiles_dir=str(settings.dbt_project_dir),
-                global_config_flags=["--log-path", str(settings.dbt_log_dir), "--no-use-colors"],
-                dbt_executable=str(settings.executables_dir / "dbt"),
+                dbt_executable=sys.executable,
+                global_config_flags=[
+                    *("-m", "orchestration.dbt_process"),
+                    *("--log-path", str(settings.dbt_log_dir)),
+                    *("--log-format-file", "text", "--no-use-colors", "--no-use-colors-file"),
+                ],
             ),
         },
     )
