@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from orchestration.model_builds import STANDS, STATUS
 from orchestration.run import StepEvent
 
 SUMMARY = "summary"
@@ -63,7 +64,10 @@ def line(event: StepEvent) -> str:
             return str(values[SUMMARY])
     if not event.metadata:
         return ""
-    tables = f"{len(event.metadata)} tables and views"
+    standing = sum(values.get(STATUS) == STANDS for values in event.metadata.values())
+    tables = f"{len(event.metadata) - standing} tables and views built"
+    if standing:
+        tables += f", {standing} stand because nothing that they read has changed"
     if not event.checks:
         return tables
     failed = f", failed: {', '.join(event.failed_checks)}" if event.failed_checks else ""

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from activation.config import load_definitions
-from ingestion.identifiers import normalise as normalise_identifier
 from orchestration.context import context_of, echo_json
 from orchestration.errors import FatalOrchestrationError
 from orchestration.explain import explain_person
@@ -90,6 +89,8 @@ def _asked_identifier(**given: str | None) -> tuple[str, str]:
 
 def normalise(identifier_type: str, raw_value: str) -> str:
     """The stored spelling of what a person typed; raises when it cannot be such an identifier at all."""
+    from ingestion.identifiers import normalise as normalise_identifier  # noqa: PLC0415 (brings dlt along)
+
     normalised = normalise_identifier(identifier_type, raw_value)
     if normalised.value is None:
         raise FatalOrchestrationError(

@@ -9,6 +9,7 @@ from rich.markup import escape
 from orchestration.context import context_of, echo_json
 from orchestration.dbt import dbt_arguments, opens_warehouse, run_dbt
 from orchestration.doctor import run_checks
+from orchestration.model_inputs import forget_inputs
 
 
 def register(app: typer.Typer) -> None:
@@ -54,6 +55,9 @@ def dbt(ctx: typer.Context) -> None:
     arguments = dbt_arguments(ctx.args or ["--help"], as_of=context.deployment.as_of())
     if opens_warehouse(arguments):
         with context.locked(f"cdp dbt {' '.join(ctx.args[:2])}"):
+            # What a person builds by hand is not what a run would build, so the next run builds everything.
+            with context.warehouse.connect() as connection:
+                forget_inputs(connection)
             code = run_dbt(context.settings, arguments)
     else:
         code = run_dbt(context.settings, arguments)

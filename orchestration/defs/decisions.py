@@ -1,5 +1,6 @@
 """The dbt project: staging, intermediate and marts, with its tests as asset checks."""
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +8,18 @@ from typing import Any
 import dagster as dg
 
 from orchestration.dagster_dbt import dbt_assets
-from orchestration.dbt import as_of_variable, dbt_failure, forget_results, prepare_manifest
+from orchestration.dbt import dbt_failure, forget_results, prepare_manifest
 from orchestration.deployment import open_deployment
 from orchestration.instance import POOL
+from orchestration.model_builds import (
+    begin_build,
+    build_arguments,
+    finish_build,
+    left_as_they_stand,
+    with_row_counts,
+)
 from orchestration.resources import House, QuickDbt
 from orchestration.settings import Settings, utc_now
-from orchestration.table_counts import count_tables
 from orchestration.translator import HouseTranslator
 
 
@@ -24,27 +31,27 @@ def decisions() -> dg.Definitions:
 
     @dbt_assets(manifest=manifest, dagster_dbt_translator=HouseTranslator(), name="models", pool=POOL)
     def dbt_models(context: dg.AssetExecutionContext, house: House, dbt: QuickDbt) -> Iterator[Any]:
-        """Everything that dbt builds, with row counts read once dbt has let go of the warehouse."""
-        forget_results(settings)
-        invocation = dbt.cli(
-            # Unit tests ask about the models, not about the data: `cdp dbt build` and the tests run them.
-            ["build", "--exclude-resource-type", "unit_test", "--vars", as_of_variable(house.moment)],
-            context=context,
-            target_path=settings.dbt_target_dir,
-            raise_on_error=False,
-        )
-        events = list(invocation.stream())
-        with house.warehouse() as connection:
-            row_counts = count_tables(connection, ("staging", "intermediate", "marts", "seeds"))
-        for event in events:
-            if isinstance(event, dg.Output):
-                key = context.asset_key_for_output(event.output_name)
-                rows = row_counts.get(".".join(key.path))
-                counted = {} if rows is None else {"dagster/row_count": rows}
-                yield event.with_metadata({**event.metadata, **counted})
-            else:
-                yield event
-        error = invocation.get_error()
+        """Everything that dbt builds, with row counts read once dbt has let go of the warehouse.
+
+        In a whole run, what reads nothing that changed since the last build is left as it stands.
+        """
+        built = begin_build(house, json.loads(manifest.read_text()), whole=not context.is_subset)
+        events: list[Any] = []
+        error = None
+        if not built.is_nothing_to_do:
+            forget_results(settings)
+            invocation = dbt.cli(
+                build_arguments(house.moment, built.unaffected),
+                context=context,
+                target_path=settings.dbt_target_dir,
+                raise_on_error=False,
+            )
+            events = list(invocation.stream())
+            error = invocation.get_error()
+        row_counts = finish_build(house, built, succeeded=error is None)
+        if error is None:
+            yield from left_as_they_stand(context, events, row_counts, whole=not context.is_subset)
+        yield from with_row_counts(context, events, row_counts)
         if error is not None:
             raise dbt_failure(settings, str(error)) from error
         house.note_marts_built()
