@@ -25,7 +25,7 @@ from ingestion.raw_tables import RAW_TABLES
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
 from ingestion.validation_pool import ValidatedBatch, validated_batches
-from ingestion.warehouse import RawWarehouse, quoted
+from ingestion.warehouse import MEMORY_LIMIT, RawWarehouse, quoted
 
 GROUP_BYTES = 256 * 1024 * 1024
 _SQL_FOLDER = Path(__file__).parent / "sql"
@@ -70,14 +70,15 @@ def load_events(
     batch_bytes: int = BATCH_BYTES,
     batch_lines: int = BATCH_LINES,
     group_bytes: int = GROUP_BYTES,
+    memory_limit: str = MEMORY_LIMIT,
     on_progress: Callable[[EventLoadReport], None] | None = None,
 ) -> EventLoadReport:
     """Load what is new in the event log; every line ends as accepted, duplicate or quarantined.
 
-    Nothing of the warehouse is kept open or locked afterwards. Memory is bounded by the batch size, not by
-    the log. `on_progress` is told the running totals after each commit.
+    Nothing of the warehouse is kept open or locked afterwards. Memory is bounded by the batch size and by
+    DuckDB's `memory_limit`, not by the log. `on_progress` is told the running totals after each commit.
     """
-    with RawWarehouse(warehouse, work_folder) as raw:
+    with RawWarehouse(warehouse, work_folder, memory_limit=memory_limit) as raw:
         refuse_other_key(raw, key)
         report = EventLoadReport(healed_rows=heal(raw))
         batches = log.unread(_read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)

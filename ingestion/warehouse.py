@@ -26,6 +26,8 @@ from ingestion.errors import FatalIngestionError, TransientIngestionError
 from ingestion.raw_tables import RAW_TABLES, dlt_columns
 
 DATASET = "raw"
+# DuckDB's notation; what does not fit spills to a folder beside the warehouse.
+MEMORY_LIMIT = "2GB"
 _SETTINGS = {
     "runtime": {"dlthub_telemetry": False, "log_level": "CRITICAL", "intercept_signals": False},
     "providers": {"enable_airflow_secrets": False},
@@ -43,9 +45,10 @@ class RawWarehouse:
     Use as a context manager; the file is free again afterwards. Every table of `raw` exists from the start.
     """
 
-    def __init__(self, path: Path, work_folder: Path) -> None:
+    def __init__(self, path: Path, work_folder: Path, *, memory_limit: str = MEMORY_LIMIT) -> None:
         self._path = path
         self._work = work_folder
+        self._memory_limit = memory_limit
         self.files_folder = work_folder / "files"
         self._numbers = itertools.count(1)
 
@@ -55,7 +58,7 @@ class RawWarehouse:
         self.files_folder.mkdir(parents=True)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            self.connection = stack.enter_context(_connect(self._path))
+            self.connection = stack.enter_context(_connect(self._path, self._memory_limit))
             # No table has an order that anybody may rely on; without one, DuckDB loads in parallel.
             self.connection.execute("set preserve_insertion_order = false")
             stack.enter_context(_run_context(self._work))
@@ -114,9 +117,9 @@ class RawWarehouse:
             self.load({name: RAW_TABLES[name].empty_table() for name in sorted(missing)})
 
 
-def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+def _connect(path: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(str(path))
+        return duckdb.connect(str(path), config={"memory_limit": memory_limit})
     except duckdb.Error as error:
         reason = _root_cause(error)
         if "lock" in reason:

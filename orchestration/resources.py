@@ -18,9 +18,11 @@ from activation.projection import project
 from orchestration.context import Context
 from orchestration.dagster_dbt import DbtCliResource
 from orchestration.deployment import Deployment, parse_moment
+from orchestration.errors import WarehouseBusyError
 from orchestration.instance import PROCESS_TAG, process_tag
 from orchestration.settings import Settings, utc_now
 from orchestration.snapshot import PublishedSnapshot, publish_snapshot
+from orchestration.warehouse import OPEN_WAIT_SECONDS
 
 
 class House(dg.ConfigurableResource[Any]):
@@ -37,6 +39,7 @@ class House(dg.ConfigurableResource[Any]):
     _destinations: Destinations = PrivateAttr()
     _moment: datetime = PrivateAttr()
     _has_unpublished_marts: bool = PrivateAttr(default=False)
+    _open_wait_seconds: float = PrivateAttr(default=OPEN_WAIT_SECONDS)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["House"]:
@@ -99,9 +102,16 @@ class House(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection for the length of one step, never while dbt runs."""
-        with self._context.warehouse.connect() as connection:
-            yield connection
+        """A connection for the length of one step, never while dbt runs.
+
+        When another program keeps the file open, only the first step of a run waits for it to end.
+        """
+        try:
+            with self._context.warehouse.connect(wait_seconds=self._open_wait_seconds) as connection:
+                yield connection
+        except WarehouseBusyError:
+            self._open_wait_seconds = 0.0
+            raise
 
     def check_warehouse(self) -> None:
         """Wait until DuckDB lets us in, and say clearly when the file cannot be read; then let go."""

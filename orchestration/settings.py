@@ -194,6 +194,7 @@ class Settings(BaseSettings):
             "CDP_HOME": str(self.home),
             "CDP_WAREHOUSE_PATH": str(self.warehouse_path),
             "CDP_DBT_THREADS": str(self.warehouse_threads),
+            "CDP_DBT_MEMORY_LIMIT": self.warehouse_memory_limit,
             "DAGSTER_HOME": str(self.dagster_home),
             "DAGSTER_EVENT_BATCH_SIZE": "500",
             "DBT_PROFILES_DIR": str(self.dbt_project_dir),

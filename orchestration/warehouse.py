@@ -10,7 +10,7 @@ import duckdb
 
 from orchestration.errors import FatalOrchestrationError, WarehouseBusyError, WarehouseCorruptError
 
-OPEN_WAIT_SECONDS = 30.0
+OPEN_WAIT_SECONDS = 15.0
 POLL_SECONDS = 0.2
 
 _LOCKED = ("Could not set lock", "Conflicting lock")

@@ -21,7 +21,7 @@ from ingestion.raw_tables import IDENTIFIERS, LEGACY_FILES
 from ingestion.sources.sfmc_csv import Limits, MemberError, member_sha256, read_member
 from ingestion.sources.sfmc_files import KINDS, SYSTEM, FileKind, snake_case
 from ingestion.times import naive_utc
-from ingestion.warehouse import RawWarehouse, quoted
+from ingestion.warehouse import MEMORY_LIMIT, RawWarehouse, quoted
 
 MAX_ENTRIES = 100
 _SQL_FOLDER = Path(__file__).parent.parent / "sql"
@@ -72,13 +72,14 @@ def load_extract(
     key: IdentifierKey,
     clock: Callable[[], datetime],
     limits: Limits | None = None,
+    memory_limit: str = MEMORY_LIMIT,
 ) -> LegacyLoadReport:
     """Load every known file of one extract; what cannot be loaded is in raw.legacy_files with its reason.
 
     Loading the same content again adds nothing. Never raises for what the archive holds, or when it is
     missing.
     """
-    with RawWarehouse(warehouse, work_folder) as raw:
+    with RawWarehouse(warehouse, work_folder, memory_limit=memory_limit) as raw:
         refuse_other_key(raw, key)
         heal(raw)
         load = _Load(raw, archive, key, naive_utc(clock()), limits or Limits())

@@ -43,7 +43,7 @@ SECTIONS = (
         "Sent or tried, oldest first",
         "operations",
         "{planned_at} {sync_name} to {destination}: {operation} {state} {reason}, run {sync_run_id}, "
-        "definition {definition_version} {definition_hash:.12}",
+        "definition {definition_hash:.12}",
     ),
     ("Each sync now", "syncs", "{sync}: {wanted}; {sent}"),
 )

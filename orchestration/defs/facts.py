@@ -100,6 +100,7 @@ def events(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.Mater
         work_folder=house.settings.ingestion_dir,
         key=IdentifierKey(house.deployment.identifier_key()),
         clock=utc_now,
+        memory_limit=house.settings.warehouse_memory_limit,
         on_progress=lambda so_far: context.log.info(f"{so_far.received:,} events read"),
     )
     codes = ", ".join(f"{code} {count:,}" for code, count in report.by_code.items())
@@ -137,6 +138,7 @@ def legacy_sfmc(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.
             work_folder=house.settings.ingestion_dir,
             key=key,
             clock=utc_now,
+            memory_limit=house.settings.warehouse_memory_limit,
         )
         for file in prepare_sources(house.deployment, say=context.log.info)
         if file.kind == "legacy_sfmc"

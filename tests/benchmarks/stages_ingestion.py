@@ -1,12 +1,14 @@
 """Measures ingestion's stages on archives of the generated sample: append, validate, load, all of them.
 
-python -m tests.benchmarks.stages_ingestion ARCHIVE append|validate|load|ingest -> one JSON line per stage;
-`limit` names the script in limits/ that does the unavoidable part only, `limit_input` the file to give it.
-Run each stage in a process of its own: `peak_mib` is the highest resident memory of this process and,
-added to it, of its largest child.
+python -m tests.benchmarks.stages_ingestion ARCHIVE append|validate|validate_narrow|load|ingest
+
+Prints one JSON line per stage; `limit` names the script in limits/ that does the unavoidable part only,
+`limit_input` the file to give it. Run each stage in a process of its own: `peak_mib` is the highest resident
+memory of this process and, added to it, of its largest child.
 """
 
 import dataclasses
+import itertools
 import json
 import logging
 import resource
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
@@ -34,6 +37,16 @@ from ingestion.warehouse import RawWarehouse
 
 KEY = IdentifierKey(b"benchmark")
 GROUP = 16
+_NARROW_KEYS = (
+    "messageId",
+    "type",
+    "event",
+    "userId",
+    "anonymousId",
+    "properties",
+    "timestamp",
+    "receivedAt",
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,37 @@ def measure_append(archive: Path, folder: Path) -> list[Measure]:
 
 def measure_validation(archive: Path, folder: Path) -> list[Measure]:
     """Validation, quarantine and deduplication of the whole log, without loading."""
+    return [_validate("validate, quarantine, deduplicate", archive, folder)]
+
+
+def measure_narrow_validation(archive: Path, folder: Path) -> list[Measure]:
+    """The same for events of some 340 bytes: product views without the SDK's context."""
+    # beside the archive, because the limit reads it when this process has ended
+    narrow = archive.with_suffix(".narrow.jsonl")
+    rows = sum(1 for _ in archive.open("rb"))
+    with narrow.open("wb") as file:
+        file.writelines(itertools.islice(_narrow_lines(archive), rows))
+    width = narrow.stat().st_size // rows
+    return [_validate(f"the same, {width} bytes a line", narrow, folder)]
+
+
+def _narrow_lines(archive: Path) -> Iterator[bytes]:
+    """Product views with only what a sparing sender sends; in later rounds with another messageId."""
+    for turn in itertools.count():
+        with archive.open("rb") as lines:
+            for line in lines:
+                if b'"event":"Product Viewed"' not in line:
+                    continue
+                try:
+                    message = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    continue
+                kept = {name: message[name] for name in _NARROW_KEYS if name in message}
+                kept["messageId"] = f"{kept.get('messageId')}{turn or ''}"
+                yield orjson.dumps(kept) + b"\n"
+
+
+def _validate(stage: str, archive: Path, folder: Path) -> Measure:
     log = EventLog(folder / "log")
     log.import_archive(archive, "web")
     rows = 0
@@ -68,7 +112,7 @@ def measure_validation(archive: Path, folder: Path) -> list[Measure]:
             if len(waiting) == GROUP:
                 _deduplicate(raw, waiting)
         _deduplicate(raw, waiting)
-    return [_measure("validate, quarantine, deduplicate", rows, seconds, "parse_limit.py", archive)]
+    return _measure(stage, rows, seconds, "parse_limit.py", archive)
 
 
 def measure_load(archive: Path, folder: Path) -> list[Measure]:
@@ -111,6 +155,7 @@ def measure_ingestion(archive: Path, folder: Path) -> list[Measure]:
 STAGES: dict[str, Callable[[Path, Path], list[Measure]]] = {
     "append": measure_append,
     "validate": measure_validation,
+    "validate_narrow": measure_narrow_validation,
     "load": measure_load,
     "ingest": measure_ingestion,
 }
