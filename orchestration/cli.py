@@ -14,7 +14,7 @@ from activation.ledger import Ledger
 from ingestion import cli as ingestion
 from ingestion.event_log import EventLog
 from ingestion.registry import load_registry
-from orchestration.commands import consent, explain, look, operate, run
+from orchestration.commands import consent, explain, look, operate, run, sample
 from orchestration.context import Context
 from orchestration.errors import DeploymentError
 from orchestration.settings import Settings, utc_now
@@ -43,7 +43,7 @@ def build_app(context: Context) -> typer.Typer:
         """A warehouse-native, composable customer data platform."""
         ctx.obj = context
 
-    for commands in (run, look, explain, consent, operate):
+    for commands in (run, look, explain, consent, operate, sample):
         commands.register(app)
     mounted = ingestion.commands(ingestion_context(context)) | activation.commands(
         activation_context(context)

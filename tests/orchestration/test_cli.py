@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from typer.testing import Result
 
+from ingestion.sample.manifest import read_manifest
 from orchestration.cli import build_app, one_line
 from orchestration.context import Context
 from orchestration.errors import DeploymentError
@@ -48,7 +49,8 @@ def test_every_option_says_what_it_does(name: str) -> None:
 def test_the_commands_of_the_house_are_there() -> None:
     assert {
         "run", "status", "sql", "explain", "audience list", "audience preview", "consent withdraw",
-        "consent grant", "sync list", "sync plan", "sync run", "sandbox serve", "doctor", "ui", "dbt",
+        "consent grant", "sample", "sync list", "sync plan", "sync run", "sandbox serve", "doctor", "ui",
+        "dbt",
     } <= set(COMMANDS)  # fmt: skip
 
 
@@ -94,3 +96,21 @@ def test_asking_for_two_people_at_once_is_refused(cdp: Cdp) -> None:
     result = cdp("explain", "--email", "a@example.com", "--phone", "+44")
 
     assert "exactly one of --email, --phone or --user-id" in str(result.exception)
+
+
+def test_a_sample_is_written_where_it_was_asked_for_and_nothing_else_is_replaced(tmp_path: Path) -> None:
+    company, other = tmp_path / "company", tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+
+    written = run_cdp(tmp_path / "var", "sample", str(company), "--events", "400")
+    refused = run_cdp(tmp_path / "var", "sample", str(other), "--events", "400")
+
+    manifest = read_manifest(company)
+    assert written.returncode == 0
+    assert f"{manifest.events:,} events" in written.stdout
+    assert "invented: " in written.stdout
+    assert not manifest.paths("truth", company)
+    assert refused.returncode == 1
+    assert "is no sample, so it is not replaced" in refused.stderr
+    assert (other / "mine.txt").read_text() == "mine"
