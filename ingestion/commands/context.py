@@ -1,0 +1,41 @@
+"""What the commands of ingestion are given, and how all of them print."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import duckdb
+import orjson
+import typer
+
+from ingestion.event_log import EventLog
+from ingestion.registry import Registry
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@dataclass(frozen=True)
+class IngestionContext:
+    """What the commands are given. Nothing is opened before a command needs it.
+
+    `open_snapshot` yields a read-only connection to the warehouse.
+    """
+
+    registry: Callable[[], Registry]
+    event_log: Callable[[], EventLog]
+    open_snapshot: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
+    clock: Callable[[], datetime]
+
+
+def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> list[dict[str, Any]]:
+    """The rows of a statement, each by the names of its columns."""
+    found = connection.execute(sql, parameters)
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())

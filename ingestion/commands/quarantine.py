@@ -1,0 +1,83 @@
+"""`cdp quarantine`: events that broke their contract."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from ingestion.commands.context import IngestionContext, Json, print_json, query
+from ingestion.errors import RejectedInputError
+
+_SQL_FOLDER = Path(__file__).parents[1] / "sql"
+_COUNTS = (_SQL_FOLDER / "quarantine_counts.sql").read_text(encoding="utf-8")
+_LINES = (_SQL_FOLDER / "quarantine_lines.sql").read_text(encoding="utf-8")
+_LINE = (_SQL_FOLDER / "quarantine_line.sql").read_text(encoding="utf-8")
+
+Code = Annotated[str | None, typer.Option(help="Only this reason, such as UNKNOWN_EVENT.")]
+
+
+def commands(context: IngestionContext) -> typer.Typer:
+    """The verbs of `cdp quarantine`."""
+    app = typer.Typer(help="Events that broke their contract.", no_args_is_help=True)
+
+    @app.command("list")
+    def list_quarantine(
+        code: Code = None,
+        most: Annotated[int, typer.Option("--limit", min=0, help="How many lines to show.")] = 20,
+        as_json: Json = False,
+    ) -> None:
+        """Counts by reason first, then the newest lines; values are never shown."""
+        with context.open_snapshot() as connection:
+            counts = query(connection, _COUNTS, code=code)
+            lines = query(connection, _LINES, code=code, most=most)
+        if as_json:
+            print_json({"total": sum(row["lines"] for row in counts), "counts": counts, "lines": lines})
+            return
+        typer.echo(f"{sum(row['lines'] for row in counts)} lines are in quarantine.")
+        for row in counts:
+            typer.echo(
+                f"{row['lines']:>10}  {row['code']:<20} {row['event_name']:<20} {row['source_system']}"
+            )
+        for row in lines:
+            typer.echo(
+                f"{row['place']}  {row['received_at']}  {row['code']}  {row['event_name']}  {_wrong(row)}"
+            )
+
+    @app.command("show")
+    def show(
+        place: Annotated[str, typer.Argument(help="Where it stands, as `cdp quarantine list` shows it.")],
+        raw: Annotated[
+            bool, typer.Option("--raw", help="Also the line as it came, with what it tells.")
+        ] = False,
+        as_json: Json = False,
+    ) -> None:
+        """One line in quarantine with every reason; its content only with --raw."""
+        segment, _, line = place.rpartition(":")
+        if not segment or not line.isdigit():
+            raise RejectedInputError(f"{place!r} is not a place; copy one from `cdp quarantine list`.")
+        with context.open_snapshot() as connection:
+            found = query(connection, _LINE, segment=segment, line=int(line))
+        if not found:
+            raise RejectedInputError(
+                f"No line in quarantine stands at {place}; see `cdp quarantine list` for those that do."
+            )
+        row = found[0]
+        row["reasons"] = orjson.loads(row["reasons"])
+        if not raw:
+            del row["raw_line"], row["raw_encoding"]
+        if as_json:
+            print_json(row)
+            return
+        for name, value in row.items():
+            if name == "reasons":
+                for reason in value:
+                    typer.echo(f"{reason['code']:<20} {_wrong(reason)}")
+            elif value is not None:
+                typer.echo(f"{name:<20} {value}")
+
+    return app
+
+
+def _wrong(reason: dict[str, Any]) -> str:
+    return f"{reason['path'] or 'the line'}: expected {reason['expected']}, found {reason['found']}"
