@@ -7,6 +7,7 @@ sends nothing home. Its working folder is emptied first: what a killed run had p
 import itertools
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -83,7 +84,10 @@ class RawWarehouse:
         """Append to tables of `raw` in one dlt load; a table may be given as a Parquet file of ours."""
         files = {name: self._as_file(name, table) for name, table in tables.items()}
         try:
-            self._pipeline.run([_resource(name, path) for name, path in files.items()])
+            # dlt keeps exceptions that it caught, and with them every frame below: in a thread of its own
+            # those are not the frames of our callers, whose tables would then stay in memory for good.
+            with ThreadPoolExecutor(max_workers=1) as thread:
+                thread.submit(self._pipeline.run, [_resource(*each) for each in files.items()]).result()
         except PipelineStepFailed as error:
             raise FatalIngestionError(
                 f"Loading {', '.join(files)} into {self._path.name} failed: {_root_cause(error)}. "

@@ -1,5 +1,6 @@
 """What stands in the event log is in the warehouse exactly once, however and how often it is loaded."""
 
+import gc
 import os
 import random
 import subprocess
@@ -18,6 +19,7 @@ from ingestion.identifiers import IdentifierKey
 from ingestion.load import load_definitions, load_events
 from ingestion.raw_tables import RAW_TABLES
 from ingestion.registry import Registry
+from ingestion.validation_pool import ValidatedBatch
 from tests.ingestion.messages import KEY, LOADED_AT, NOW, House, raw
 
 # Shares of a load's file operations: before its first table, inside the first group, between its rows and
@@ -345,3 +347,19 @@ def test_a_definition_is_loaded_once_for_each_content(house: House) -> None:
         ("sync", "welcome", "1", "mode: upsert\n"),
         ("sync", "welcome", "2", "mode: append\n"),
     ]
+
+
+def test_what_was_loaded_does_not_stay_in_memory(house: House) -> None:
+    """dlt keeps exceptions it caught, whose frames once kept every table that had been loaded."""
+    for number in range(6):
+        house.receive(raw(f"m-{number}"), at=NOW + timedelta(days=number))
+    alive: list[int] = []
+
+    house.load(
+        batch_lines=1,
+        group_bytes=1,
+        on_progress=lambda _: alive.append(sum(isinstance(o, ValidatedBatch) for o in gc.get_objects())),
+    )
+
+    assert len(alive) == 6
+    assert max(alive) <= alive[0]
