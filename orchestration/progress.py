@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from orchestration.model_builds import STANDS, STATUS
 from orchestration.run import StepEvent
+from orchestration.statuses import STANDS, STATUS
 
 SUMMARY = "summary"
 

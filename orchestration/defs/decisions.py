@@ -16,6 +16,7 @@ from orchestration.model_builds import (
     build_arguments,
     finish_build,
     left_as_they_stand,
+    passed_before,
     with_row_counts,
 )
 from orchestration.resources import House, QuickDbt
@@ -52,6 +53,8 @@ def decisions() -> dg.Definitions:
         if error is None:
             yield from left_as_they_stand(context, events, row_counts, whole=not context.is_subset)
         yield from with_row_counts(context, events, row_counts)
+        if error is None:
+            yield from passed_before(context, events, whole=not context.is_subset)
         if error is not None:
             raise dbt_failure(settings, str(error)) from error
         house.note_marts_built()

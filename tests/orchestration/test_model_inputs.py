@@ -1,5 +1,7 @@
 """A run builds what can have changed, and everything whenever that is not known."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from typer.testing import Result
 
 from orchestration.commands import operate
 from orchestration.context import Context
+from orchestration.model_builds import build_arguments
 from orchestration.model_inputs import (
     ModelInputs,
     forget_inputs,
@@ -61,6 +64,30 @@ def test_what_reads_a_changed_input_even_through_others_is_built(
     changed: set[str], unaffected: list[str]
 ) -> None:
     assert unaffected_models(MANIFEST, frozenset(changed)) == unaffected
+
+
+def test_a_test_that_reads_anything_that_is_built_is_asked(context: Context) -> None:
+    """dbt would leave out every test that touches an excluded model, also one that reads a changed one."""
+    arguments = build_arguments(AS_OF, ["contact_points", "int_contact_points_decided"])[1:]
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from orchestration.cli import main; main()",
+            "dbt",
+            "ls",
+            "--quiet",
+            *arguments,
+        ],
+        env={"CDP_HOME": str(context.settings.home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    assert "cdp.assert_no_member_is_denied" in found
+    assert "cdp.marts.consent.contact_points" not in found
+    assert not [name for name in found if ".primary_key_contact_points" in name]
 
 
 @pytest.mark.parametrize("name", ["as_of", "project", "raw", "activation"])

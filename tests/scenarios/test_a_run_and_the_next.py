@@ -1,6 +1,7 @@
 """The main job, end to end: what it says adds up, is true, and is not said twice."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import duckdb
@@ -35,6 +36,16 @@ def differences(house: House, ours: str, theirs: str) -> list[tuple[object, ...]
         ).fetchall()
     finally:
         connection.close()
+
+
+def check_results(house: House) -> set[str]:
+    """What Dagster's catalogue shows for the checks of the newest run."""
+    with sqlite3.connect(house.home / "dagster" / "storage" / "runs" / "index.db") as storage:
+        found = storage.execute(
+            "select execution_status from asset_check_executions "
+            "where run_id = (select run_id from asset_check_executions order by id desc limit 1)"
+        ).fetchall()
+    return {status for (status,) in found}
 
 
 def test_every_event_received_is_accepted_a_duplicate_or_quarantined(first_run: FirstRun) -> None:
@@ -172,6 +183,7 @@ def test_a_second_run_sends_nothing_and_says_so(house: House) -> None:
 
     assert "Nothing new: 0 operations." in finished.stdout
     assert house.event_counts() == before
+    assert check_results(house) == {"SUCCEEDED"}
 
 
 def test_nothing_is_written_outside_home(first_run: FirstRun) -> None:
