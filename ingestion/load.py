@@ -30,7 +30,7 @@ from ingestion.warehouse import MEMORY_LIMIT, RawWarehouse, quoted
 GROUP_BYTES = 256 * 1024 * 1024
 _SQL_FOLDER = Path(__file__).parent / "sql"
 _BATCH_COUNTS = (_SQL_FOLDER / "batch_counts.sql").read_text(encoding="utf-8")
-_BATCH_TABLES = ("events", "events_quarantined", "events_duplicated")
+_BATCH_TABLES = ("events", "events_quarantined", "events_duplicated", "events_replayed")
 _log = structlog.get_logger(__name__)
 
 
@@ -126,7 +126,16 @@ def heal(raw: RawWarehouse) -> int:
     )
     if removed:
         _log.warning("events.healed", removed_rows=removed)
+    take_replayed_out(raw)
     return removed
+
+
+def take_replayed_out(raw: RawWarehouse) -> None:
+    """The end of a replay: a line that was replayed is no longer in quarantine."""
+    raw.connection.execute(
+        "delete from raw.events_quarantined using raw.events_replayed as replayed "
+        "where events_quarantined.segment = replayed.segment and events_quarantined.line = replayed.line"
+    )
 
 
 def _read_to(raw: RawWarehouse) -> dict[str, int]:

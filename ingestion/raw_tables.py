@@ -62,6 +62,23 @@ EVENTS_DUPLICATED: Final = _schema(
     line=WHOLE,
     batch_id=TEXT,
 )
+EVENTS_REPLAYED: Final = _schema(
+    event_id=TEXT,
+    event_name=TEXT,
+    received_at=TIME,
+    source_system=TEXT,
+    code=TEXT,
+    path=TEXT,
+    expected=TEXT,
+    found=TEXT,
+    contract_version=TEXT,
+    segment=TEXT,
+    line=WHOLE,
+    quarantined_in=TEXT,
+    outcome=TEXT,
+    replayed_at=TIME,
+    batch_id=TEXT,
+)
 EVENT_BATCHES: Final = _schema(
     batch_id=TEXT,
     segment=TEXT,
@@ -116,6 +133,7 @@ RAW_TABLES: Final[dict[str, pa.Schema]] = {
     "events": EVENTS,
     "events_quarantined": EVENTS_QUARANTINED,
     "events_duplicated": EVENTS_DUPLICATED,
+    "events_replayed": EVENTS_REPLAYED,
     "event_batches": EVENT_BATCHES,
     "identifiers": IDENTIFIERS,
     "definitions": DEFINITIONS,

@@ -13,7 +13,9 @@ from activation.config import load_definitions
 from activation.ledger import Ledger
 from ingestion import cli as ingestion
 from ingestion.event_log import EventLog
+from ingestion.identifiers import IdentifierKey
 from ingestion.registry import load_registry
+from ingestion.replay import ReplayReport, Selection, replay_quarantine
 from orchestration.commands import consent, explain, look, operate, run, sample
 from orchestration.context import Context
 from orchestration.errors import DeploymentError
@@ -60,7 +62,22 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         event_log=lambda: EventLog(context.settings.event_log_dir),
         open_snapshot=context.snapshot,
         clock=context.business_now,
+        replay=lambda selection: _replay(context, selection),
     )
+
+
+def _replay(context: Context, selection: Selection) -> ReplayReport:
+    settings = context.settings
+    with context.locked("cdp quarantine replay"):
+        return replay_quarantine(
+            selection,
+            registry=load_registry(),
+            warehouse=settings.warehouse_path,
+            work_folder=settings.ingestion_dir,
+            key=IdentifierKey(context.deployment.identifier_key()),
+            clock=utc_now,
+            memory_limit=settings.warehouse_memory_limit,
+        )
 
 
 def activation_context(context: Context) -> activation.ActivationContext:

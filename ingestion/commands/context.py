@@ -12,6 +12,7 @@ import typer
 
 from ingestion.event_log import EventLog
 from ingestion.registry import Registry
+from ingestion.replay import ReplayReport, Selection
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -20,13 +21,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 class IngestionContext:
     """What the commands are given. Nothing is opened before a command needs it.
 
-    `open_snapshot` yields a read-only connection to the warehouse.
+    `open_snapshot` yields a read-only connection to the warehouse; `replay` runs under its lock.
     """
 
     registry: Callable[[], Registry]
     event_log: Callable[[], EventLog]
     open_snapshot: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
     clock: Callable[[], datetime]
+    replay: Callable[[Selection], ReplayReport]
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> list[dict[str, Any]]:

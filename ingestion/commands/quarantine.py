@@ -8,6 +8,7 @@ import typer
 
 from ingestion.commands.context import IngestionContext, Json, print_json, query
 from ingestion.errors import RejectedInputError
+from ingestion.replay import Selection, plan_replay
 
 _SQL_FOLDER = Path(__file__).parents[1] / "sql"
 _COUNTS = (_SQL_FOLDER / "quarantine_counts.sql").read_text(encoding="utf-8")
@@ -53,11 +54,9 @@ def commands(context: IngestionContext) -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         """One line in quarantine with every reason; its content only with --raw."""
-        segment, _, line = place.rpartition(":")
-        if not segment or not line.isdigit():
-            raise RejectedInputError(f"{place!r} is not a place; copy one from `cdp quarantine list`.")
+        segment, line = _place(place)
         with context.open_snapshot() as connection:
-            found = query(connection, _LINE, segment=segment, line=int(line))
+            found = query(connection, _LINE, segment=segment, line=line)
         if not found:
             raise RejectedInputError(
                 f"No line in quarantine stands at {place}; see `cdp quarantine list` for those that do."
@@ -76,7 +75,59 @@ def commands(context: IngestionContext) -> typer.Typer:
             elif value is not None:
                 typer.echo(f"{name:<20} {value}")
 
+    @app.command("replay")
+    def replay(
+        *,
+        code: Code = None,
+        event: Annotated[str | None, typer.Option(help="Only this event, by the contract's name.")] = None,
+        source: Annotated[str | None, typer.Option(help="Only what this source sent.")] = None,
+        place: Annotated[str | None, typer.Option(help="Only the line at this place.")] = None,
+        yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only the plan is shown.")] = False,
+        as_json: Json = False,
+    ) -> None:
+        """Read lines in quarantine again through today's contracts; what passes is loaded, nothing is sent.
+
+        Without --yes it says what would happen, by the snapshot of the last run.
+        """
+        segment, line = _place(place) if place else (None, None)
+        selection = Selection(code, event, source, segment, line)
+        if yes:
+            report = context.replay(selection)
+        else:
+            with context.open_snapshot() as connection:
+                report = plan_replay(connection, context.registry(), selection)
+        if as_json:
+            print_json(
+                {
+                    "is_done": yes,
+                    "lines": report.lines,
+                    "accepted": report.accepted_by_event,
+                    "duplicates": report.duplicates,
+                    "refused": report.refused_by_code,
+                }
+            )
+            return
+        would = "" if yes else "would be "
+        typer.echo(f"{report.lines} lines in quarantine are meant.")
+        for name, count in report.accepted_by_event.items():
+            typer.echo(f"{count:>10}  {would}accepted    {name}")
+        if report.duplicates:
+            typer.echo(f"{report.duplicates:>10}  duplicates  received again meanwhile")
+        for name, count in report.refused_by_code.items():
+            typer.echo(f"{count:>10}  still refused  {name}")
+        if not yes:
+            typer.echo("Nothing was changed; say --yes to do it.")
+        elif report.accepted:
+            typer.echo("What follows from them is decided by the next `cdp run`.")
+
     return app
+
+
+def _place(place: str) -> tuple[str, int]:
+    segment, _, line = place.rpartition(":")
+    if not segment or not line.isdigit():
+        raise RejectedInputError(f"{place!r} is not a place; copy one from `cdp quarantine list`.")
+    return segment, int(line)
 
 
 def _wrong(reason: dict[str, Any]) -> str:

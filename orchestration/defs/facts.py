@@ -22,6 +22,7 @@ EVENT_TABLES = {
     "events": "One row per accepted event: the envelope in columns, the properties as JSON text.",
     "events_quarantined": "One row per event that broke its contract, verbatim, with the reasons.",
     "events_duplicated": "One row per event received again under an event_id that was accepted before.",
+    "events_replayed": "One row per line that left quarantine, with the reason that it was in it for.",
     "event_batches": "One row per slice of the event log that was loaded whole; the commit of a load.",
     "identifiers": "One row per identifier as it was spelled, with its one normal form and its key.",
 }

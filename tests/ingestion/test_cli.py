@@ -1,5 +1,6 @@
 """The commands say what is there, in words or as JSON, and show no value of a quarantined line unasked."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ from typer.testing import CliRunner
 
 from ingestion.cli import IngestionContext, commands
 from ingestion.errors import RejectedInputError
-from ingestion.registry import load_registry
-from tests.ingestion.messages import NOW, House, raw
+from ingestion.registry import Registry, load_registry
+from ingestion.replay import replay_quarantine
+from tests.ingestion.messages import KEY, LOADED_AT, NOW, House, raw
 
 CANARY = "zz-canary-7f3a@example.test"
 
@@ -26,12 +28,35 @@ def app(house: House) -> typer.Typer:
             yield connection
 
     context = IngestionContext(
-        registry=load_registry, event_log=lambda: house.log, open_snapshot=snapshot, clock=lambda: NOW
+        registry=load_registry,
+        event_log=lambda: house.log,
+        open_snapshot=snapshot,
+        clock=lambda: NOW,
+        replay=lambda selection: replay_quarantine(
+            selection,
+            registry=load_registry(),
+            warehouse=house.warehouse,
+            work_folder=house.folder / "work",
+            key=KEY,
+            clock=lambda: LOADED_AT,
+        ),
     )
     root = typer.Typer()
     for noun, app in commands(context).items():
         root.add_typer(app, name=noun)
     return root
+
+
+def without_event(event: str) -> Registry:
+    """A registry whose sources do not send this event yet."""
+    registry = load_registry()
+    sources = tuple(
+        source.model_copy(
+            update={"events": tuple(mapped for mapped in source.events if mapped.event != event)}
+        )
+        for source in registry.sources
+    )
+    return dataclasses.replace(registry, sources=sources)
 
 
 def run(app: typer.Typer, *arguments: str, given: bytes | None = None) -> str:
@@ -97,3 +122,19 @@ def test_a_place_where_nothing_stands_is_an_error(app: typer.Typer, house: House
     house.load()
     with pytest.raises(RejectedInputError, match="cdp quarantine list"):
         run(app, "quarantine", "show", place)
+
+
+def test_a_replay_shows_its_plan_and_does_it_only_when_told(app: typer.Typer, house: House) -> None:
+    house.receive(raw("m-1", event="Shop Opened"), raw("m-2", event="Product Viewed"), b"{broken")
+    house.load(without_event("Product Viewed"))
+
+    plan = run(app, "quarantine", "replay")
+    done = json.loads(run(app, "quarantine", "replay", "--yes", "--json"))
+    nothing = run(app, "quarantine", "replay", "--code", "OVERSIZE", "--yes")
+
+    assert "3 lines in quarantine are meant." in plan
+    assert "1  would be accepted    product_viewed" in plan
+    assert "Nothing was changed; say --yes to do it." in plan
+    assert done["accepted"] == {"product_viewed": 1}
+    assert done["refused"] == {"MALFORMED_JSON": 1, "UNKNOWN_EVENT": 1}
+    assert nothing == "0 lines in quarantine are meant.\n"
