@@ -4,6 +4,7 @@ import sys
 import traceback
 from typing import Annotated
 
+import structlog
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -109,7 +110,8 @@ def load_settings() -> Settings:
 
 
 def main() -> None:
-    """Run one command. Any failure is one line on stderr and exit code 1."""
+    """Run one command. Results go to stdout; log lines and errors to stderr, a failure is exit code 1."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         settings = load_settings()
         settings.export_environment()

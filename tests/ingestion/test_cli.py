@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import structlog.testing
 import typer
 from typer.testing import CliRunner
 
@@ -129,8 +130,9 @@ def test_a_replay_shows_its_plan_and_does_it_only_when_told(app: typer.Typer, ho
     house.load(without_event("Product Viewed"))
 
     plan = run(app, "quarantine", "replay")
-    done = json.loads(run(app, "quarantine", "replay", "--yes", "--json"))
-    nothing = run(app, "quarantine", "replay", "--code", "OVERSIZE", "--yes")
+    with structlog.testing.capture_logs():
+        done = json.loads(run(app, "quarantine", "replay", "--yes", "--json"))
+        nothing = run(app, "quarantine", "replay", "--code", "OVERSIZE", "--yes")
 
     assert "3 lines in quarantine are meant." in plan
     assert "1  would be accepted    product_viewed" in plan
