@@ -22,7 +22,7 @@ from dagster._core.workspace.load import location_origin_from_module_name
 from dagster_shared.error import SerializableErrorInfo
 
 from orchestration.instance import LOCATION_NAME, MODULE_NAME, PROCESS_TAG, process_tag
-from orchestration.statuses import STATUS
+from orchestration.statuses import PASSED_BEFORE, STATUS
 
 JOB_NAME = "tick"
 OUR_PACKAGES = ("orchestration.", "ingestion.", "activation.")
@@ -122,7 +122,8 @@ def _steps(events: Iterator[dg.DagsterEvent]) -> Iterator[StepEvent | str]:
         elif kind is DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             # what was not asked again is told to Dagster, but not counted as asked
-            if STATUS not in check.metadata:
+            told = check.metadata.get(STATUS)
+            if told is None or told.value != PASSED_BEFORE:
                 checks.setdefault(step, []).append((check.check_name, check.passed))
         elif kind in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE):
             failed = kind is DagsterEventType.STEP_FAILURE

@@ -1,6 +1,7 @@
 """The main job, end to end: what it says adds up, is true, and is not said twice."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -174,6 +175,7 @@ def test_the_summary_says_what_happened_and_where_to_look(first_run: FirstRun) -
     assert "cdp ui" in first_run.stdout
     assert "done" in first_run.stderr
     assert "failed" not in first_run.stderr
+    assert re.search(r"(\d+) of \1 checks passed", first_run.stderr)
 
 
 def test_a_second_run_sends_nothing_and_says_so(house: House) -> None:
