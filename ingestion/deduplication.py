@@ -1,12 +1,23 @@
-"""Which accepted events were received before: by event_id, in the load in progress and in the warehouse."""
+"""Which accepted events were received before, by event_id, and which of those say something else now."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from ingestion.inspection import Reason
 from ingestion.warehouse import RawWarehouse
 
-_DUPLICATES = (Path(__file__).parent / "sql" / "duplicates.sql").read_text(encoding="utf-8")
+_SQL_FOLDER = Path(__file__).parent / "sql"
+_DUPLICATES = (_SQL_FOLDER / "duplicates.sql").read_text(encoding="utf-8")
+_CONFLICTS = (_SQL_FOLDER / "conflicts.sql").read_text(encoding="utf-8")
+CONFLICT = Reason(
+    "CONFLICTING_DUPLICATE",
+    "messageId",
+    "an id of its own, or the content that the id had before",
+    "other content",
+)
 
 
 def find_duplicates(raw: RawWarehouse, accepted: pa.Table) -> pa.Table:
@@ -20,3 +31,37 @@ def find_duplicates(raw: RawWarehouse, accepted: pa.Table) -> pa.Table:
         return raw.connection.execute(_DUPLICATES).to_arrow_table()
     finally:
         raw.connection.unregister("accepted")
+
+
+@dataclass(frozen=True)
+class Deduplicated:
+    """Accepted rows without those in conflict, the positions of duplicates among them, and the conflicts."""
+
+    accepted: pa.Table
+    duplicates: pa.Table
+    conflicts: pa.Table
+
+
+def deduplicate(raw: RawWarehouse, accepted: pa.Table) -> Deduplicated:
+    """Part the rows of a load (with a `position` each) into facts, duplicates, and ids that were used twice.
+
+    A repeated event_id with another content is no duplicate: one of the two is wrong, and dropping the later
+    one would hide which.
+    """
+    duplicates = find_duplicates(raw, accepted)
+    if not duplicates.num_rows:
+        return Deduplicated(accepted, duplicates, accepted.slice(0, 0))
+    raw.connection.register("accepted", accepted)
+    raw.connection.register("duplicates", duplicates)
+    try:
+        positions = raw.connection.execute(_CONFLICTS).to_arrow_table()["position"]
+    finally:
+        raw.connection.unregister("accepted")
+        raw.connection.unregister("duplicates")
+    if not len(positions):
+        return Deduplicated(accepted, duplicates, accepted.slice(0, 0))
+    is_conflict = pc.is_in(accepted["position"], value_set=positions.combine_chunks())
+    stays = pc.invert(pc.is_in(duplicates["position"], value_set=positions.combine_chunks()))
+    return Deduplicated(
+        accepted.filter(pc.invert(is_conflict)), duplicates.filter(stays), accepted.filter(is_conflict)
+    )

@@ -15,15 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from ingestion.deduplication import find_duplicates
+from ingestion.deduplication import CONFLICT, deduplicate
 from ingestion.definitions import Definition, new_definitions
 from ingestion.errors import FatalIngestionError
 from ingestion.event_identifiers import new_event_identifiers
 from ingestion.event_log import BATCH_BYTES, BATCH_LINES, EventLog
 from ingestion.identifiers import IdentifierKey, refuse_other_key
-from ingestion.raw_tables import RAW_TABLES
+from ingestion.inspection import Refusal
+from ingestion.raw_tables import EVENTS_QUARANTINED, RAW_TABLES
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
+from ingestion.validation import refusal_row
 from ingestion.validation_pool import ValidatedBatch, validated_batches
 from ingestion.warehouse import MEMORY_LIMIT, RawWarehouse, quoted
 
@@ -83,7 +85,7 @@ def load_events(
         report = EventLoadReport(healed_rows=heal(raw))
         batches = log.unread(_read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)
         for group in _grouped(validated_batches(log, registry, batches, raw.files_folder), group_bytes):
-            loaded = _load_group(raw, registry, group, key, clock())
+            loaded = _load_group(raw, log, registry, group, key=key, now=clock())
             _log.info(
                 "events.loaded",
                 received=loaded.received,
@@ -157,15 +159,19 @@ def _grouped(batches: Iterable[ValidatedBatch], size: int) -> Iterator[list[Vali
 
 def _load_group(
     raw: RawWarehouse,
+    log: EventLog,
     registry: Registry,
     group: list[ValidatedBatch],
+    *,
     key: IdentifierKey,
     now: datetime,
 ) -> EventLoadReport:
     accepted = pa.concat_tables(batch.tables.accepted for batch in group)
     accepted = accepted.append_column("position", pa.array(range(accepted.num_rows), pa.int64()))
-    quarantined = pa.concat_tables(batch.tables.quarantined for batch in group)
-    duplicates = find_duplicates(raw, accepted)
+    found = deduplicate(raw, accepted)
+    accepted, duplicates = found.accepted, found.duplicates
+    refused = [batch.tables.quarantined for batch in group]
+    quarantined = pa.concat_tables([*refused, _conflict_rows(log, group, found.conflicts)])
     connection = raw.connection
     connection.register("accepted", accepted)
     connection.register("duplicates", duplicates)
@@ -186,6 +192,26 @@ def _load_group(
     raw.load({**files, **{name: table for name, table in tables.items() if table.num_rows}})
     raw.load({"event_batches": commits})
     return report
+
+
+def _conflict_rows(log: EventLog, group: list[ValidatedBatch], conflicts: pa.Table) -> pa.Table:
+    """Rows of raw.events_quarantined for events in conflict, each with its line as it stands in the log."""
+    rows = []
+    by_place = {(row["segment"], row["line"]): row for row in conflicts.to_pylist()}
+    for part in (part for batch in group for part in batch.batch.slices) if by_place else ():
+        wanted = [
+            place
+            for place in by_place
+            if place[0] == part.segment and part.first_line <= place[1] <= part.last_line
+        ]
+        lines = log.read(part).split(b"\n") if wanted else []
+        for place in wanted:
+            row = by_place[place]
+            refusal = Refusal((CONFLICT,), row["event_id"], row["event_name"], row["version"])
+            message = lines[row["line"] - part.first_line].split(b"\t", 2)[2]
+            kept = ("received_at", "source_system", "segment", "line", "batch_id")
+            rows.append({**refusal_row(refusal, message), **{name: row[name] for name in kept}})
+    return pa.Table.from_pylist(rows, schema=EVENTS_QUARANTINED)
 
 
 def _write(raw: RawWarehouse, table: str, join: str) -> Path:

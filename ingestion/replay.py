@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from ingestion.deduplication import find_duplicates
+from ingestion.deduplication import CONFLICT, deduplicate
 from ingestion.event_identifiers import new_event_identifiers
 from ingestion.event_log import Slice
 from ingestion.identifiers import IdentifierKey, refuse_other_key
@@ -194,7 +194,12 @@ def _replay(
     if not accepted.num_rows:
         return ReplayReport(lines.num_rows, refused_by_code=refused_by_code)
     accepted = accepted.append_column("position", pa.array(range(accepted.num_rows), pa.int64()))
-    duplicates = find_duplicates(raw, accepted)
+    parted = deduplicate(raw, accepted)
+    accepted, duplicates = parted.accepted, parted.duplicates
+    if parted.conflicts.num_rows:
+        refused_by_code = _added(refused_by_code, {CONFLICT.code: parted.conflicts.num_rows})
+    if not accepted.num_rows:
+        return ReplayReport(lines.num_rows, refused_by_code=refused_by_code)
     connection = raw.connection
     views = {"accepted": accepted, "duplicates": duplicates, "lines": lines}
     for name, table in views.items():

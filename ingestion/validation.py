@@ -256,7 +256,7 @@ class _Checked:
         if isinstance(outcome, Event):
             self._late.append({**vars(outcome), "occurred_at": naive_utc(outcome.occurred_at), **place})
         else:
-            self._refused.append({**_refusal_row(outcome, raw), **place})
+            self._refused.append({**refusal_row(outcome, raw), **place})
 
 
 def _times(texts: list[str] | list[bytes]) -> pa.Array:
@@ -296,7 +296,8 @@ def _record_parts(record: bytes) -> tuple[datetime | None, str | None, bytes]:
     return None, None, record
 
 
-def _refusal_row(refusal: Refusal, raw: bytes) -> dict[str, Any]:
+def refusal_row(refusal: Refusal, raw: bytes) -> dict[str, Any]:
+    """What raw.events_quarantined keeps of a refused line, but for its place."""
     try:
         raw_line, encoding = raw.decode(), "utf-8"
     except UnicodeDecodeError:

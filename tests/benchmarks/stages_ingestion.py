@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
-from ingestion.deduplication import find_duplicates
+from ingestion.deduplication import deduplicate
 from ingestion.event_log import EventLog
 from ingestion.identifiers import IdentifierKey
 from ingestion.load import load_events
@@ -165,7 +165,7 @@ def _deduplicate(raw: RawWarehouse, waiting: list[pa.Table]) -> None:
     if waiting:
         accepted = pa.concat_tables(waiting)
         positions = pa.array(range(accepted.num_rows), pa.int64())
-        find_duplicates(raw, accepted.append_column("position", positions))
+        deduplicate(raw, accepted.append_column("position", positions))
         waiting.clear()
 
 

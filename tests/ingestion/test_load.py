@@ -33,7 +33,7 @@ CRASH_POINTS = [
 def mixed_lines(count: int = 30) -> list[bytes]:
     """Accepted, repeated and broken lines, with identifiers of every kind."""
     lines = [raw(f"m-{number}", anonymousId=f"a-{number % 7}") for number in range(count)]
-    lines += [raw(f"m-{number}") for number in range(0, count, 5)]
+    lines += [raw(f"m-{number}", anonymousId=f"a-{number % 7}") for number in range(0, count, 5)]
     lines += [b"{broken", raw(userId=None), b"\xff"]
     lines += [
         raw(f"s-{number}", event="Signed Up", properties={"email": f"P{number}@Example.com", "country": "DE"})
@@ -363,3 +363,24 @@ def test_what_was_loaded_does_not_stay_in_memory(house: House) -> None:
 
     assert len(alive) == 6
     assert max(alive) <= alive[0]
+
+
+@pytest.mark.parametrize("loads", [1, 2])
+def test_an_id_that_comes_again_with_another_content_is_a_conflict(house: House, loads: int) -> None:
+    first, again = raw("m-1"), raw("m-1", timestamp="2010-12-01T08:27:00.000Z")
+    other = raw("m-1", properties={"sku": "OTHER"})
+    house.receive(first)
+    if loads == 2:
+        house.load()
+    house.receive(again, other, raw("m-2"))
+
+    house.load()
+
+    assert house.rows("select event_id, line from raw.events order by line") == [("m-1", 1), ("m-2", 4)]
+    assert house.rows("select line from raw.events_duplicated") == [(2,)]
+    assert house.rows("select line, code, contract_version, raw_line from raw.events_quarantined") == [
+        (3, "CONFLICTING_DUPLICATE", "1.0.0", other.decode())
+    ]
+    assert house.rows(
+        "select sum(received), sum(accepted), sum(duplicates), sum(quarantined) from raw.event_batches"
+    ) == [(4, 2, 1, 1)]

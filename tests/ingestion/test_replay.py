@@ -102,11 +102,23 @@ def test_a_second_replay_and_the_next_load_find_nothing(house: House, mended: Re
 def test_an_event_that_was_sent_again_and_accepted_is_a_duplicate(house: House, mended: Registry) -> None:
     house.receive(order("o-1"))
     house.load()
-    house.receive(order("o-1", currency="GBP"))
-    house.load()
+    house.receive(order("o-1"))
+    house.load(mended)
 
     assert replay(house, mended) == ReplayReport(1, {}, 1, {})
     assert house.rows(ACCOUNTS) == [(2, 1, 1, 0, 1, 1, 0)]
+
+
+def test_an_event_that_was_mended_under_its_old_id_stays_in_quarantine(
+    house: House, mended: Registry
+) -> None:
+    house.receive(order("o-1"))
+    house.load()
+    house.receive(order("o-1", currency="GBP"))
+    house.load()
+
+    assert replay(house, mended) == ReplayReport(1, {}, 0, {"CONFLICTING_DUPLICATE": 1})
+    assert house.rows(ACCOUNTS) == [(2, 1, 0, 1, 1, 0, 1)]
 
 
 def test_only_what_is_selected_is_replayed(house: House, mended: Registry) -> None:
