@@ -60,6 +60,8 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         event_log=lambda: EventLog(context.settings.event_log_dir),
         open_snapshot=context.snapshot,
         clock=context.business_now,
+        now=utc_now,
+        keys_file=context.settings.write_keys_path,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
@@ -20,13 +21,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 class IngestionContext:
     """What the commands are given. Nothing is opened before a command needs it.
 
-    `open_snapshot` yields a read-only connection to the warehouse.
+    `open_snapshot` yields a read-only connection to the warehouse. `clock` gives the time in which facts
+    live, which for the sample is its own; `now` the real time, for keys.
     """
 
     registry: Callable[[], Registry]
     event_log: Callable[[], EventLog]
     open_snapshot: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
     clock: Callable[[], datetime]
+    now: Callable[[], datetime]
+    keys_file: Path
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> list[dict[str, Any]]:
