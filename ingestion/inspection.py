@@ -119,6 +119,9 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
         reasons.append(occurred_at)
     body = body_key(call) if isinstance(call, str) else "properties"
     properties = message.get(body)
+    if properties is None and call == "identify":
+        # where RudderStack's SDKs put them
+        properties = context.get("traits")
     if properties is None:
         properties = {}
     if contract is not None:

@@ -197,6 +197,13 @@ def test_the_note_of_the_collector_never_reaches_what_is_stored(sent_at: str | N
     assert row == check(raw()).accepted.to_pylist()[0]
 
 
+@pytest.mark.parametrize("traits", [..., None])
+def test_traits_may_stand_in_the_context_as_rudderstack_sends_them(traits: object) -> None:
+    line = raw(type="identify", event=..., traits=traits, context={"traits": {"email": "a@b.co"}})
+    (row,) = check(line).accepted.to_pylist()
+    assert row["properties"] == '{"email":"a@b.co"}'
+
+
 def test_a_source_that_is_not_declared_is_its_own_reason() -> None:
     assert only_refusal(check(raw(), source="unheard_of"))["code"] == "UNKNOWN_SOURCE"
 
