@@ -14,7 +14,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test test-all lint format parity bench lock clean install install-dev
+.PHONY: help run ui test test-all lint format parity sdks bench lock clean install install-dev
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -64,13 +64,24 @@ format: install-dev ## let ruff and sqlfluff rewrite what they can
 parity: install-dev ## build the sample's models on Spark Connect and compare every mart row for row
 	$(BIN)/python -m tests.parity
 
+sdks: install-dev .venv-sdks/.sdks ## send to a collector with the real SDKs of Segment, RudderStack, PostHog, Snowplow
+	$(BIN)/python -m pytest tests/sdks -rs
+
+.venv-sdks/.sdks: $(LOCK)/sdks.txt
+	test -x .venv-sdks/bin/python || $(PYTHON) -m venv .venv-sdks
+	.venv-sdks/bin/python -m pip install --quiet --require-hashes -r $(LOCK)/sdks.txt
+	mkdir -p var/sdks
+	if command -v npm >/dev/null; then cd var/sdks && npm install --no-save --no-fund --no-audit --ignore-scripts --silent \
+	  @segment/analytics-node@3.1.0 @rudderstack/rudder-sdk-node@3.0.13; fi
+	touch $@
+
 bench: install-dev ## measure every stage against its bare limit
 	$(BIN)/python -m tests.benchmarks
 
 lock: ## renew the hashed lock files (needs uv)
-	cd $(LOCK) && for name in dev run parity; do \
+	cd $(LOCK) && for name in dev run parity sdks; do \
 	  uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --no-strip-extras --quiet \
 	    $$( [ $$name = run ] && echo "-c dev.txt" ) $$name.in -o $$name.txt; done
 
 clean: ## remove everything a run wrote (var/) and the environments
-	rm -rf var $(VENV) .venv-parity
+	rm -rf var $(VENV) .venv-parity .venv-sdks

@@ -1,8 +1,8 @@
-"""The nouns of the command line that are ingestion's; orchestration mounts them under `cdp`."""
+"""The commands of the command line that are ingestion's; orchestration mounts them under `cdp`."""
 
 import typer
 
-from ingestion.commands import contracts, events, quarantine
+from ingestion.commands import collect, contracts, events, keys, quarantine
 from ingestion.commands.context import IngestionContext
 
 __all__ = ["IngestionContext", "commands"]
@@ -11,7 +11,9 @@ __all__ = ["IngestionContext", "commands"]
 def commands(context: IngestionContext) -> dict[str, typer.Typer]:
     """Noun -> its commands, to be mounted under `cdp`."""
     return {
+        "collect": collect.commands(context),
         "contracts": contracts.commands(context),
         "events": events.commands(context),
+        "keys": keys.commands(context),
         "quarantine": quarantine.commands(context),
     }

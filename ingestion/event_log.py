@@ -155,6 +155,17 @@ class EventLog:
                 writing.take_back()
                 raise
 
+    def heal(self) -> int:
+        """Remove the torn tails that a crash left in any segment; returns how many bytes they had."""
+        healed = 0
+        with self._locked(fcntl.LOCK_EX):
+            for path in self.root.glob("????-??-??/??????.log"):
+                size, whole = path.stat().st_size, whole_lines_end(path)
+                if whole < size:
+                    os.truncate(path, whole)
+                    healed += size - whole
+        return healed
+
     def segments(self) -> dict[str, int]:
         """Every segment and its readable length: the bytes up to its last line feed."""
         if not self.root.exists():

@@ -13,6 +13,14 @@ import jsonschema_rs
 import orjson
 
 from ingestion.registry import Contract, Registry
+from ingestion.wires import (
+    CONTRACT_CALL,
+    UNREADABLE,
+    as_segment,
+    clock_error,
+    consent_with_gpc,
+    note_of,
+)
 
 MAX_BYTES = 1024 * 1024
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -83,24 +91,13 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
     message = _read(raw)
     if isinstance(message, Reason):
         return Refusal((message,))
+    note = note_of(message)
+    if note.get("wire") == UNREADABLE:
+        return Refusal((Reason("UNREADABLE_REQUEST", "", "the body that the route asks for", masked(raw)),))
+    message = as_segment(message, note.get("wire"))
     call, name = message.get("type"), message.get("event")
-    contract = (
-        registry.resolve(source, call, name if isinstance(name, str) else None)
-        if isinstance(call, str)
-        else None
-    )
-    reasons: list[Reason] = []
-    if source not in registry.source_names():
-        reasons.append(Reason("UNKNOWN_SOURCE", "source", "a source of event_sources.yml", masked(source)))
-    elif contract is None:
-        reasons.append(
-            Reason(
-                "UNKNOWN_EVENT",
-                "event" if call == "track" else "type",
-                f"a call that source {source!r} maps to a contract",
-                masked(name if call == "track" else call),
-            )
-        )
+    contract = _contract(registry, source, call, name)
+    reasons = list(_unexpected(registry, source, message, contract, note))
     event_id = text(message.get("messageId"))
     if event_id is None:
         reasons.append(
@@ -117,11 +114,14 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
                 "MISSING_IDENTITY", "userId", "one of userId, anonymousId, context.groupId", "none of them"
             )
         )
-    occurred_at = _occurred_at(message, received_at)
+    occurred_at = _occurred_at(message, received_at, clock_error(note, received_at))
     if isinstance(occurred_at, Reason):
         reasons.append(occurred_at)
     body = body_key(call) if isinstance(call, str) else "properties"
     properties = message.get(body)
+    if properties is None and call == "identify":
+        # where RudderStack's SDKs put them
+        properties = context.get("traits")
     if properties is None:
         properties = {}
     if contract is not None:
@@ -130,10 +130,12 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
         return Refusal(
             tuple(reasons),
             event_id=event_id,
-            event_name=contract.name if contract else text(name if call == "track" else call),
+            event_name=contract.name if contract else text(_called(message)),
             contract_version=contract.version if contract else None,
         )
     consent = context.get("consent")
+    if note.get("gpc") is True:
+        consent = consent_with_gpc(consent)
     return Event(
         event_id=event_id,
         event_name=contract.name,
@@ -190,23 +192,73 @@ def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _occurred_at(message: dict[str, Any], received_at: datetime) -> datetime | Reason:
+def _contract(registry: Registry, source: str, call: object, name: object) -> Contract | None:
+    if not isinstance(call, str):
+        return None
+    event = name if isinstance(name, str) else None
+    if call == CONTRACT_CALL:
+        return registry.named(source, event)
+    return registry.resolve(source, call, event)
+
+
+def _called(message: dict[str, Any]) -> object:
+    """What a sender calls its message: the name of an event, or else the call."""
+    return message.get("event" if message.get("type") in ("track", CONTRACT_CALL) else "type")
+
+
+def _unexpected(
+    registry: Registry, source: str, message: dict[str, Any], contract: Contract | None, note: dict[str, Any]
+) -> Iterator[Reason]:
+    """Why a message is not one that this source, or this key of it, may send."""
+    if note.get("allowed") is False:
+        expected = f"an event that write key {note.get('key')} may send"
+        yield Reason("EVENT_NOT_ALLOWED", "event", expected, masked(_called(message)))
+    if source not in registry.source_names():
+        yield Reason("UNKNOWN_SOURCE", "source", "a source of event_sources.yml", masked(source))
+    elif contract is None:
+        path = "event" if message.get("type") in ("track", CONTRACT_CALL) else "type"
+        expected = f"a call that source {source!r} maps to a contract"
+        yield Reason("UNKNOWN_EVENT", path, expected, masked(_called(message)))
+    elif (version := _other_major(message, contract)) is not None:
+        yield Reason("UNKNOWN_VERSION", "version", f"a version {contract.major}.x.x", version)
+
+
+def _other_major(message: dict[str, Any], contract: Contract) -> str | None:
+    """What an event in our envelope says of its version, when the source is not held to that one."""
+    version = message.get("version") if message.get("type") == CONTRACT_CALL else None
+    if version is None or (isinstance(version, str) and version.split(".", 1)[0] == str(contract.major)):
+        return None
+    return masked(version)
+
+
+def _occurred_at(message: dict[str, Any], received_at: datetime, clock_error: timedelta) -> datetime | Reason:
     path = "timestamp" if message.get("timestamp") is not None else "originalTimestamp"
     value = message.get(path)
-    expected = "an ISO 8601 time with a zone, such as 2010-12-01T08:26:00.000Z"
-    if not isinstance(value, str):
-        return Reason("BAD_TIMESTAMP", path, expected, masked(value))
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return Reason("BAD_TIMESTAMP", path, expected, masked(value))
-    if moment.tzinfo is None:
-        return Reason("BAD_TIMESTAMP", path, expected, "a time without a zone")
+    moment = _moment(value)
+    if not isinstance(moment, datetime):
+        expected = "an ISO 8601 time with a zone, such as 2010-12-01T08:26:00.000Z"
+        return Reason("BAD_TIMESTAMP", path, expected, moment)
+    if clock_error:
+        try:
+            moment = moment.astimezone(UTC) + clock_error
+        except OverflowError:
+            return Reason("CLOCK_OUT_OF_RANGE", path, "a time of this era", "another, by a wrong clock")
     if moment < EARLIEST:
         return Reason("CLOCK_OUT_OF_RANGE", path, "not before 2000-01-01", "an earlier time")
     if moment - MAX_AHEAD > received_at:
         return Reason("CLOCK_OUT_OF_RANGE", path, "at most 24 hours after it was received", "a later time")
     return moment.astimezone(UTC)
+
+
+def _moment(value: object) -> datetime | str:
+    """The time that a text says, or what the value is instead."""
+    if not isinstance(value, str):
+        return masked(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return masked(value)
+    return moment if moment.tzinfo is not None else "a time without a zone"
 
 
 def _broken_rules(contract: Contract, body: str, properties: object) -> Iterator[Reason]:

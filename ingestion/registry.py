@@ -98,7 +98,6 @@ class Source(_Declared):
     """One sender of events and what its calls mean."""
 
     name: Name
-    wire: Literal["segment"]
     description: Filled
     owner: Owner
     events: tuple[MappedCall, ...]
@@ -131,6 +130,14 @@ class Registry:
     def resolve(self, source: str, call: str, event: str | None) -> Contract | None:
         """The contract for one call, or nothing when the source does not map it."""
         return self.calls.get((source, call, event if call == "track" else None))
+
+    def named(self, source: str, contract: str | None) -> Contract | None:
+        """The contract of that name, when the source maps some call to it."""
+        return self._mapped.get((source, contract))
+
+    @cached_property
+    def _mapped(self) -> dict[tuple[str, str | None], Contract]:
+        return {(source, contract.name): contract for (source, _, _), contract in self.calls.items()}
 
     def source_names(self) -> frozenset[str]:
         """The sources that may appear in the event log."""

@@ -125,6 +125,9 @@ def whole_lines_end(path: Path) -> int:
     """The byte after the last line feed of a file: what follows it is a torn tail."""
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        if file.read(1) == b"\n":
+            return end
         while end > 0:
             start = max(0, end - _BLOCK)
             file.seek(start)

@@ -32,9 +32,12 @@ from ingestion.inspection import (
 from ingestion.raw_tables import EVENTS, EVENTS_QUARANTINED, TIME
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
+from ingestion.wires import NOTE
 
 _BLOCK_BYTES = 1024 * 1024
 _TIME_CHARACTERS = 24
+# A time up to its minute: sent and received in the same one, a message needs no correction of its time.
+_MINUTE = len("2010-12-01T08:26")
 _ZONED = pa.timestamp("us", "UTC")
 # What the pass itself fills, in this order; the others are the same for a whole slice.
 _READ = (
@@ -136,7 +139,7 @@ class _Checked:
             quarantined=pa.Table.from_pylist(self._refused, schema=EVENTS_QUARANTINED),
         )
 
-    def _accept(  # noqa: PLR0915 (one loop, for speed)
+    def _accept(  # noqa: PLR0912, PLR0915 (one loop, for speed)
         self, lines: list[bytes], first_line: int
     ) -> tuple[dict[str, list[Any]], list[int]]:
         """Columns of the lines that are plainly right, and the index of every other line.
@@ -161,7 +164,23 @@ class _Checked:
                 message = loads(line[cut:])
                 get = message.get
                 name, version, is_valid, body = calls[get("type"), get("event")]
-                properties, event_id, occurred_at = message[body], message["messageId"], message["timestamp"]
+                note = get(NOTE)
+                if note is not None:
+                    sent_at = note.get("sent_at")
+                    if (
+                        note["wire"] != "segment"
+                        or "gpc" in note
+                        or "allowed" in note
+                        or (
+                            sent_at is not None
+                            and (sent_at[:_MINUTE].encode() != line[:_MINUTE] or sent_at[-1:] != "Z")
+                        )
+                    ):
+                        doubtful.append(index)
+                        continue
+                properties, event_id, occurred_at = message[body], message["messageId"], get("timestamp")
+                if occurred_at is None:
+                    occurred_at = message["originalTimestamp"]
                 user_id, anonymous_id = get("userId"), get("anonymousId")
                 if (
                     len(line) - cut > MAX_BYTES

@@ -64,6 +64,8 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         open_snapshot=context.snapshot,
         clock=context.business_now,
         replay=lambda selection: _replay(context, selection),
+        now=utc_now,
+        keys_file=context.settings.write_keys_path,
     )
 
 

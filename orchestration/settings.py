@@ -120,6 +120,11 @@ class Settings(BaseSettings):
         return self.home / "event_log"
 
     @property
+    def write_keys_path(self) -> Path:
+        """The hashes of the keys that may send to the collector, readable by its owner only."""
+        return self.home / "collector" / "write_keys.json"
+
+    @property
     def ingestion_dir(self) -> Path:
         """dlt's working folder and chunk files."""
         return self.home / "ingestion"

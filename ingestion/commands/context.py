@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
@@ -21,7 +22,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 class IngestionContext:
     """What the commands are given. Nothing is opened before a command needs it.
 
-    `open_snapshot` yields a read-only connection to the warehouse; `replay` runs under its lock.
+    `open_snapshot` yields a read-only connection to the warehouse; `replay` runs under its lock. `clock`
+    gives the time in which facts live, which for the sample is its own; `now` the real time, for keys.
     """
 
     registry: Callable[[], Registry]
@@ -29,6 +31,8 @@ class IngestionContext:
     open_snapshot: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
     clock: Callable[[], datetime]
     replay: Callable[[Selection], ReplayReport]
+    now: Callable[[], datetime]
+    keys_file: Path
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> list[dict[str, Any]]:

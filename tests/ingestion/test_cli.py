@@ -41,6 +41,8 @@ def app(house: House) -> typer.Typer:
             key=KEY,
             clock=lambda: LOADED_AT,
         ),
+        now=lambda: NOW,
+        keys_file=house.folder / "collector" / "write_keys.json",
     )
     root = typer.Typer()
     for noun, app in commands(context).items():
@@ -140,3 +142,24 @@ def test_a_replay_shows_its_plan_and_does_it_only_when_told(app: typer.Typer, ho
     assert done["accepted"] == {"product_viewed": 1}
     assert done["refused"] == {"MALFORMED_JSON": 1, "UNKNOWN_EVENT": 1}
     assert nothing == "0 lines in quarantine are meant.\n"
+
+
+def test_a_key_is_shown_once_and_its_state_ever_after(app: typer.Typer) -> None:
+    made = json.loads(run(app, "keys", "create", "web", "--event", "Signed Up", "--json"))
+    newer = json.loads(run(app, "keys", "rotate", made["key_id"], "--grace-days", "1", "--json"))
+    assert "is revoked" in run(app, "keys", "revoke", newer["key_id"])
+    rows = json.loads(run(app, "keys", "list", "--json"))
+    assert [(row["key_id"], row["state"], row["events"]) for row in rows] == [
+        (made["key_id"], "expiring", ["Signed Up"]),
+        (newer["key_id"], "revoked", ["Signed Up"]),
+    ]
+    listed = run(app, "keys", "list") + json.dumps(rows)
+    assert "only Signed Up" in listed
+    assert made["write_key"] not in listed
+    assert "sha256" not in listed
+    assert run(app, "keys", "create", "operator").startswith("wk_")
+
+
+def test_a_key_for_an_unknown_source_is_refused(app: typer.Typer) -> None:
+    with pytest.raises(RejectedInputError, match="known are operator, web"):
+        run(app, "keys", "create", "wbe")

@@ -93,7 +93,7 @@ def test_a_wrong_contract_is_refused_by_file_and_key(
         ),
         (replace("event: Cart Updated", "event: Product Viewed"), "is defined twice"),
         (replace("call: track, event: Cart Updated", "call: track"), "a track call needs an event name"),
-        (replace("wire: segment", "wire: smoke"), r"key 'sources\.0\.wire' is wrong"),
+        (replace("call: identify", "call: identity"), r"key 'sources\.0\.events\.6\.call' is wrong"),
         (replace("name: operator", "name: web"), "'web' is defined twice"),
     ],
 )

@@ -190,6 +190,20 @@ def test_the_envelope_comes_from_the_segment_message() -> None:
     }
 
 
+@pytest.mark.parametrize("sent_at", ["2010-12-01T09:00:00.000Z", "2010-12-01T08:59:00.000Z", None])
+def test_the_note_of_the_collector_never_reaches_what_is_stored(sent_at: str | None) -> None:
+    note = {"wire": "segment", "key": "k_1", **({"sent_at": sent_at} if sent_at else {})}
+    (row,) = check(raw(_collector=note)).accepted.to_pylist()
+    assert row == check(raw()).accepted.to_pylist()[0]
+
+
+@pytest.mark.parametrize("traits", [..., None])
+def test_traits_may_stand_in_the_context_as_rudderstack_sends_them(traits: object) -> None:
+    line = raw(type="identify", event=..., traits=traits, context={"traits": {"email": "a@b.co"}})
+    (row,) = check(line).accepted.to_pylist()
+    assert row["properties"] == '{"email":"a@b.co"}'
+
+
 def test_a_source_that_is_not_declared_is_its_own_reason() -> None:
     assert only_refusal(check(raw(), source="unheard_of"))["code"] == "UNKNOWN_SOURCE"
 
@@ -298,6 +312,14 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
+notes = st.fixed_dictionaries(
+    {"wire": st.sampled_from(["segment", "posthog", "cdp", "unreadable"]), "key": st.just("k_1")},
+    optional={
+        "sent_at": st.sampled_from(["2010-12-01T09:00:59.000Z", "2010-12-01T08:00:00.000Z", *TIMES]),
+        "gpc": st.booleans(),
+        "allowed": st.booleans(),
+    },
+)
 changed_messages = st.builds(
     lambda changes: raw(**changes),
     st.dictionaries(
@@ -312,9 +334,10 @@ changed_messages = st.builds(
                 "context",
                 "properties",
                 "channel",
+                "_collector",
             ]
         ),
-        values | st.just(...),
+        values | st.just(...) | notes,
         max_size=4,
     ),
 )
