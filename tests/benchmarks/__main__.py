@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Path(__file__).parent / "limits"
 # stages of a module, and whether they are given an archive of events or a number of rows
 STAGES = {
+    "stages_collector": ("single", "batch"),
     "stages_ingestion": ("append", "validate", "validate_narrow", "load", "ingest"),
     "stages_models": ("build",),
     "stages_activation": ("planning", "sandbox", "files"),
