@@ -10,7 +10,7 @@ from ingestion.warehouse import RawWarehouse
 
 _SQL = (Path(__file__).parent / "sql" / "new_event_identifiers.sql").read_text(encoding="utf-8")
 _FIELDS = pa.schema(
-    [(name, pa.string()) for name in ("event_name", "identifier_type", "value_path", "type_path")]
+    [(name, pa.string()) for name in ("event_name", "version", "identifier_type", "value_path", "type_path")]
 )
 
 
@@ -29,6 +29,7 @@ def _identifier_fields(registry: Registry) -> pa.Table:
     rows = [
         {
             "event_name": contract.name,
+            "version": contract.version,
             "identifier_type": field.type,
             "value_path": "$." + field.path.removeprefix("properties."),
             "type_path": field.type_path and "$." + field.type_path.removeprefix("properties."),

@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from ingestion.registry import Contract, Registry
+from ingestion.contract import Contract
+from ingestion.registry import Registry
 from ingestion.wires import (
     CONTRACT_CALL,
     UNREADABLE,
@@ -98,6 +99,8 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
     call, name = message.get("type"), message.get("event")
     contract = _contract(registry, source, call, name)
     reasons = list(_unexpected(registry, source, message, contract, note))
+    if contract is not None:
+        contract = _at_version(registry, message, contract) or contract
     event_id = text(message.get("messageId"))
     if event_id is None:
         reasons.append(
@@ -219,16 +222,20 @@ def _unexpected(
         path = "event" if message.get("type") in ("track", CONTRACT_CALL) else "type"
         expected = f"a call that source {source!r} maps to a contract"
         yield Reason("UNKNOWN_EVENT", path, expected, masked(_called(message)))
-    elif (version := _other_major(message, contract)) is not None:
-        yield Reason("UNKNOWN_VERSION", "version", f"a version {contract.major}.x.x", version)
+    elif _asked_version(message) is not None and _at_version(registry, message, contract) is None:
+        expected = f"a published version {contract.major}.x.x"
+        yield Reason("UNKNOWN_VERSION", "version", expected, masked(message["version"]))
 
 
-def _other_major(message: dict[str, Any], contract: Contract) -> str | None:
-    """What an event in our envelope says of its version, when the source is not held to that one."""
-    version = message.get("version") if message.get("type") == CONTRACT_CALL else None
-    if version is None or (isinstance(version, str) and version.split(".", 1)[0] == str(contract.major)):
-        return None
-    return masked(version)
+def _asked_version(message: dict[str, Any]) -> object:
+    """The version that an event in our envelope says it was written for; SDK calls say none."""
+    return message.get("version") if message.get("type") == CONTRACT_CALL else None
+
+
+def _at_version(registry: Registry, message: dict[str, Any], contract: Contract) -> Contract | None:
+    """The contract as of the version that the event asks for; nothing when the source has no such one."""
+    asked = _asked_version(message)
+    return registry.version_of(contract, asked) if isinstance(asked, str) else None
 
 
 def _occurred_at(message: dict[str, Any], received_at: datetime, clock_error: timedelta) -> datetime | Reason:

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from ingestion.definitions import Definition
-from ingestion.registry import CONTRACTS_FOLDER
+from ingestion.registry import load_registry
 
 AUDIENCE_PREFIX = "audience_"
 
@@ -15,13 +15,11 @@ AUDIENCE_PREFIX = "audience_"
 def declared_definitions(project_root: Path) -> Iterator[Definition]:
     """Contracts, syncs, destinations, audiences and policies, in order of kind and file.
 
-    A contract carries its own version; any other file is named by its content, so its version is the
-    beginning of its hash.
+    A contract has a definition for each published version; any other file is named by its content, so its
+    version is the beginning of its hash.
     """
-    for path in sorted(CONTRACTS_FOLDER.glob("*.yml")):
-        text = path.read_text(encoding="utf-8")
-        contract = yaml.safe_load(text)
-        yield Definition("contract", str(contract["name"]), str(contract["version"]), text)
+    for contract in load_registry().contracts:
+        yield Definition("contract", contract.name, contract.version, contract.text)
     for path in sorted((project_root / "activation" / "syncs").glob("*.yml")):
         yield _by_content("sync", path.stem, path)
     yield _by_content("destination", "destinations", project_root / "activation" / "destinations.yml")

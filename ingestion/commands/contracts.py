@@ -1,8 +1,14 @@
 """`cdp contracts`: what events must look like."""
 
+from dataclasses import asdict
+from typing import Annotated
+
 import typer
 
 from ingestion.commands.context import IngestionContext, Json, print_json
+from ingestion.contract_check import ContractChange, check_contracts
+from ingestion.errors import RejectedInputError
+from ingestion.released_contracts import released_contracts, released_ref
 
 
 def commands(context: IngestionContext) -> typer.Typer:
@@ -10,13 +16,46 @@ def commands(context: IngestionContext) -> typer.Typer:
     app = typer.Typer(help="What events must look like.", no_args_is_help=True)
 
     @app.command("check")
-    def check(as_json: Json = False) -> None:
-        """Read every contract and source; the first that is wrong is named with what to do."""
+    def check(
+        against: Annotated[
+            str | None,
+            typer.Option(help="The commit whose contracts are released; default: the main branch, in git."),
+        ] = None,
+        as_json: Json = False,
+    ) -> None:
+        """Read every contract and source, and judge every change of a contract by its version.
+
+        Exit code 1 when a version's step is too small, a major one lacks its owner's approval, or what was
+        published was edited or removed.
+        """
         registry = context.registry()
+        folder = registry.contracts_folder
+        ref = against or released_ref(folder)
+        released = released_contracts(folder, ref) if ref else None
+        changes = check_contracts(registry.files, released)
+        wrong = sum(len(change.problems) for change in changes)
         if as_json:
-            print_json({"contracts": len(registry.contracts), "sources": len(registry.sources)})
+            print_json(
+                {
+                    "contracts": len(registry.files),
+                    "versions": sum(len(file.versions) for file in registry.files),
+                    "sources": len(registry.sources),
+                    "against": ref,
+                    "problems": wrong,
+                    "changes": [asdict(change) for change in changes if change.is_new],
+                }
+            )
         else:
-            typer.echo(f"{len(registry.contracts)} contracts and {len(registry.sources)} sources are sound.")
+            _print_changes([change for change in changes if change.is_new or change.problems])
+            typer.echo(
+                f"{len(registry.files)} contracts and {len(registry.sources)} sources are sound; "
+                + (f"compared with {ref}." if ref else "not in git, so compared with nothing released.")
+            )
+        if wrong:
+            raise RejectedInputError(
+                f"{wrong} {'change of a contract' if wrong == 1 else 'changes of contracts'} cannot be "
+                "released as they are; see above what to do."
+            )
 
     @app.command("list")
     def list_contracts(as_json: Json = False) -> None:
@@ -35,7 +74,8 @@ def commands(context: IngestionContext) -> typer.Typer:
                 "description": contract.description.strip(),
                 "calls": calls.get((contract.name, contract.version), []),
             }
-            for contract in registry.contracts
+            for file in registry.files
+            for contract in file.contracts()
         ]
         if as_json:
             print_json(rows)
@@ -47,3 +87,14 @@ def commands(context: IngestionContext) -> typer.Typer:
             )
 
     return app
+
+
+def _print_changes(changes: list[ContractChange]) -> None:
+    for change in changes:
+        compared = "as released" if change.step is None else f"after {change.compared_with}"
+        said = f"a {change.step} step, " if change.step else ""
+        typer.echo(f"{change.contract} {change.version}, {compared}: {said}needs {change.needed}")
+        for each in change.differences:
+            typer.echo(f"  {each.step:<6} {each.path or '(the event)':<24} {each.rule}")
+        for problem, advice in change.problems.items():
+            typer.echo(f"  {problem}: {advice}")

@@ -20,7 +20,7 @@ carried as (
         fresh.event_id,
         fresh.batch_id,
     from fresh
-    inner join fields on fresh.event_name = fields.event_name
+    inner join fields on fresh.event_name = fields.event_name and fresh.version = fields.version
 ),
 
 carried_first as (

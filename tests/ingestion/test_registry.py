@@ -48,22 +48,47 @@ def replace(old: str, new: str) -> Callable[[str], str]:
     ("change", "complaint"),
     [
         (replace("team: web", "team: ''"), r"product_viewed\.yml: key 'owner\.team' is wrong"),
-        (replace("status: active", "status: live"), r"key 'status' is wrong.*draft"),
-        (replace("version: 1.0.0\nstatus", "version: 1.0\nstatus"), "key 'version' is wrong"),
-        (replace("pii: {}", "pii: {shoe_size: direct}"), "'shoe_size'.*does not describe it"),
-        (replace("pii: {}", ""), r"key 'pii' is wrong: Field required"),
-        (replace("pii: {}", "pii: {}\ncolour: red"), "key 'colour' is wrong"),
+        (replace("status: active", "status: live"), r"key 'versions\.0\.status' is wrong.*draft"),
+        (
+            replace("version: 1.0.0\n    status", "version: 1.0\n    status"),
+            r"key 'versions\.0\.version' is wrong",
+        ),
+        (replace("x-pii: none, description: Article", "description: Article"), "field 'sku' has x-pii None"),
+        (replace("x-pii: none, description: Article", "x-pii: public, description: Article"), "'public'"),
+        (replace("description: Article number.", "description: ' '"), "field 'sku' has no description"),
+        (replace("purposes: [analytics, marketing]", "purposes: [fun]"), r"key 'versions\.0\.purposes\.0'"),
+        (replace("owner:", "colour: red\nowner:"), "key 'colour' is wrong"),
+        (replace("owner:", "name: again\nowner:"), "key 'name' stands twice, line 3"),
         (replace("type: string, minLength: 1", "type: strng"), "key 'properties' is not a JSON Schema"),
+        (replace("type: object\n", "type: array\n"), "'array', expected 'object'"),
+        (replace("type: object\n", "$ref: '#'\n      type: object\n"), "not a JSON Schema"),
         (replace("name: product_viewed", "name: product_seen"), "expected 'product_viewed' like the file"),
-        (replace("  - version: 1.0.0", "  - version: 0.9.0"), "key 'changelog' ends with version 0.9.0"),
+        (replace("name: product_viewed", "name: ../../etc"), "key 'name' is wrong"),
+        (
+            replace("changelog:\n  - version: 1.0.0", "changelog:\n  - version: 0.9.0"),
+            "entries for 0.9.0, expected one for each of 1.0.0",
+        ),
+        (replace("status: active", "status: deprecated"), "deprecated_on None"),
         (replace("status: active", "status: [active"), "cannot be read as YAML"),
+        (replace("name: product_viewed", "name: &a [*a]"), "cannot be read as YAML|key 'name' is wrong"),
+        (lambda text: text + "#" * 2_000_000, "expected at most 1,048,576"),
         (
             replace("identifiers: []", "identifiers: [{path: properties.sku, role: mergeable}]"),
             "exactly one",
         ),
         (
+            replace(
+                "identifiers: []", "identifiers: [{path: properties.size, type: email, role: mergeable}]"
+            ),
+            "'size' is named under 'identifiers' but",
+        ),
+        (
+            replace("identifiers: []", "identifiers: [{path: properties.sku, type: email, role: mergeable}]"),
+            "'sku' carries an identifier and has x-pii none",
+        ),
+        (
             replace("identifiers: []", "identifiers: [{path: sku, type: email, role: mergeable}]"),
-            r"key 'identifiers\.0\.path' is wrong",
+            r"key 'versions\.0\.identifiers\.0\.path' is wrong",
         ),
     ],
 )
