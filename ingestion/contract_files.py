@@ -141,6 +141,11 @@ def _check_entry(file_name: str, entry: VersionEntry) -> None:
             f"{place}: key 'properties' has type {entry.properties.get('type')!r}, expected 'object'; "
             "the properties of an event are always an object."
         )
+    if _refers(entry.properties):
+        raise ContractError(
+            f"{place}: key 'properties' refers to another place ($ref); describe every field where it "
+            "stands, so that each has its PII class and its description."
+        )
     described = dict(fields(entry.properties))
     for path, schema in described.items():
         if schema.get(PII) not in PII_CLASSES:
@@ -169,3 +174,9 @@ def _check_entry(file_name: str, entry: VersionEntry) -> None:
                 f"{place}: field {identifier.path.removeprefix('properties.')!r} carries an identifier and "
                 f"has {PII} none; an identifier tells who somebody is: say indirect, direct or sensitive."
             )
+
+
+def _refers(schema: object) -> bool:
+    if isinstance(schema, dict):
+        return any(key in ("$ref", "$dynamicRef") or _refers(inner) for key, inner in schema.items())
+    return isinstance(schema, list) and any(_refers(inner) for inner in schema)

@@ -61,7 +61,7 @@ def replace(old: str, new: str) -> Callable[[str], str]:
         (replace("owner:", "name: again\nowner:"), "key 'name' stands twice, line 3"),
         (replace("type: string, minLength: 1", "type: strng"), "key 'properties' is not a JSON Schema"),
         (replace("type: object\n", "type: array\n"), "'array', expected 'object'"),
-        (replace("type: object\n", "$ref: '#'\n      type: object\n"), "not a JSON Schema"),
+        (replace("type: object\n", "$ref: '#'\n      type: object\n"), r"refers to another place \(\$ref\)"),
         (replace("name: product_viewed", "name: product_seen"), "expected 'product_viewed' like the file"),
         (replace("name: product_viewed", "name: ../../etc"), "key 'name' is wrong"),
         (
