@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import itertools
 import os
 import re
@@ -20,11 +21,13 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from ingestion.errors import EventLogDamagedError, EventLogFullError, RejectedInputError
+from ingestion.sealed_segments import MANIFEST, Manifest, open_sealed, read_manifest
 from ingestion.segments import (
     Append,
     AppendResult,
     count_lines,
     measure_lines,
+    sealed_up_to,
     sync_folder,
     whole_lines_end,
 )
@@ -72,6 +75,14 @@ class Slice:
     def lines(self) -> int:
         """How many records the slice holds."""
         return self.last_line - self.first_line + 1
+
+
+class Line(NamedTuple):
+    """A line of the log with its place; `record` ends with its line feed."""
+
+    segment: str
+    number: int
+    record: bytes
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,7 @@ class EventLog:
     def __init__(self, root: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.root = root
         self._segment_bytes = segment_bytes
+        self._known: tuple[tuple[int, int, int], Manifest] | None = None
 
     def append(self, records: Iterable[Record]) -> AppendResult:
         """Write the records and return once they are durable: all of them, or none.
@@ -159,7 +171,7 @@ class EventLog:
         """Remove the torn tails that a crash left in any segment; returns how many bytes they had."""
         healed = 0
         with self._locked(fcntl.LOCK_EX):
-            for path in self.root.glob("????-??-??/??????.log"):
+            for path in (self.root / name for name in self.plain_segments()):
                 size, whole = path.stat().st_size, whole_lines_end(path)
                 if whole < size:
                     os.truncate(path, whole)
@@ -171,10 +183,90 @@ class EventLog:
         if not self.root.exists():
             return {}
         with self._locked(fcntl.LOCK_SH):
-            return {
-                f"{path.parent.name}/{path.name}": whole_lines_end(path)
-                for path in sorted(self.root.glob("????-??-??/??????.log"))
-            }
+            lengths = {name: segment.bytes for name, segment in self.sealed().segments.items()}
+            for name in self.plain_segments():
+                lengths.setdefault(name, whole_lines_end(self.root / name))
+        return dict(sorted(lengths.items()))
+
+    def plain_segments(self) -> list[str]:
+        """The names of the segments that are not sealed, in order. Call it under a lock."""
+        folders: dict[Path, int] = {}
+        found = []
+        for path in sorted(self.root.glob("????-??-??/??????.log")):
+            if path.parent not in folders:
+                folders[path.parent] = sealed_up_to(path.parent)
+            if int(path.stem) > folders[path.parent] or f"{path.parent.name}/{path.name}" not in (
+                self.sealed().segments
+            ):
+                found.append(f"{path.parent.name}/{path.name}")
+        return found
+
+    @contextlib.contextmanager
+    def locked_for_writing(self) -> Iterator[None]:
+        """Keep every append and every reader's look at the lengths out for a moment."""
+        with self._locked(fcntl.LOCK_EX):
+            yield
+
+    @contextlib.contextmanager
+    def only_sealer(self) -> Iterator[bool]:
+        """Whether nobody else seals, packs or clears this log meanwhile."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".sealing").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def open_segment(self, name: str) -> io.BufferedReader:
+        """A segment to read and seek in, sealed or not."""
+        for is_last_try in (False, True):
+            manifest = self.sealed()
+            sealed = manifest.segments.get(name)
+            try:
+                if sealed is not None:
+                    return open_sealed(self.root, manifest, sealed)
+                return (self.root / name).open("rb")
+            except (FileNotFoundError, EventLogDamagedError) as error:
+                # It may have been sealed, or packed anew, since we looked: look once more.
+                if is_last_try and isinstance(error, EventLogDamagedError):
+                    raise
+        raise EventLogDamagedError(
+            f"Segment {name} is neither in {self.root} nor in its manifest; restore it from its copy."
+        )
+
+    def read_range(self, received_from: datetime, received_to: datetime) -> Iterator[Line]:
+        """Every whole line received from the one moment to before the other, with its place; flat memory.
+
+        A line that is no record has no time of its own; it is given with its day.
+        """
+        first, last = format_time(received_from), format_time(received_to)
+        for name, end in self.segments().items():
+            sealed = self.sealed().segments.get(name)
+            if not first[:10] <= name[:10] <= last[:10]:
+                continue
+            if sealed and (sealed.last_received_at < first or sealed.first_received_at >= last):
+                continue
+            with self.open_segment(name) as file:
+                number = 0
+                while file.tell() < end:
+                    line, number = file.readline(), number + 1
+                    time = line[:_TIME_CHARACTERS].decode("ascii", "replace")
+                    is_record = line[_TIME_CHARACTERS : _TIME_CHARACTERS + 1] == b"\t"
+                    if not is_record or first <= time < last:
+                        yield Line(name, number, line)
+
+    def sealed(self) -> Manifest:
+        """The manifest as it is now; read again only when it was replaced."""
+        try:
+            found = (self.root / MANIFEST).stat()
+            state = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except FileNotFoundError:
+            return Manifest()
+        if self._known is None or self._known[0] != state:
+            self._known = (state, read_manifest(self.root))
+        return self._known[1]
 
     def unread(
         self, read_to: Mapping[str, int], *, max_bytes: int = BATCH_BYTES, max_lines: int = BATCH_LINES
@@ -194,7 +286,7 @@ class EventLog:
                 )
             if start == end:
                 continue
-            with (self.root / segment).open("rb") as file:
+            with self.open_segment(segment) as file:
                 line = 1 + count_lines(file, start)
                 while start < end:
                     size, lines = measure_lines(file, start, end, room, lines_left, at_least_one=not parts)
@@ -212,7 +304,7 @@ class EventLog:
 
     def read(self, part: Slice) -> bytes:
         """The bytes of a slice: whole lines, the last line feed included."""
-        with (self.root / part.segment).open("rb") as file:
+        with self.open_segment(part.segment) as file:
             file.seek(part.start_byte)
             return file.read(part.end_byte - part.start_byte)
 

@@ -8,6 +8,8 @@ from typing import BinaryIO
 _BLOCK = 1024 * 1024
 _BUFFERED = 16 * 1024 * 1024
 _OPEN_FILES = 32
+# In a day's folder: the highest number that was sealed. Appends go to segments after it.
+SEALED_UP_TO = "sealed_up_to"
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,9 @@ class Append:
     def _enter(self, day: str) -> None:
         folder = self._root / day
         folder.mkdir(parents=True, exist_ok=True)
-        existing = sorted(folder.glob("??????.log"))
-        path = existing[-1] if existing else folder / "000001.log"
+        sealed = sealed_up_to(folder)
+        existing = [each for each in sorted(folder.glob("??????.log")) if int(each.stem) > sealed]
+        path = existing[-1] if existing else folder / f"{sealed + 1:06d}.log"
         if existing and path not in self._former:
             size, whole = path.stat().st_size, whole_lines_end(path)
             if whole < size:
@@ -110,6 +113,14 @@ class Append:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def sealed_up_to(folder: Path) -> int:
+    """The highest number of a segment of this day that is sealed; 0 when none is."""
+    try:
+        return int((folder / SEALED_UP_TO).read_text())
+    except FileNotFoundError:
+        return 0
 
 
 def sync_folder(folder: Path) -> None:

@@ -20,6 +20,7 @@ from ingestion.replay import ReplayReport, Selection, replay_quarantine
 from orchestration.commands import consent, explain, look, operate, run, sample
 from orchestration.context import Context
 from orchestration.errors import DeploymentError
+from orchestration.receive import seal_event_log
 from orchestration.settings import Settings, utc_now
 
 OURS = ("orchestration", "ingestion", "activation")
@@ -64,6 +65,7 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         open_snapshot=context.snapshot,
         clock=context.business_now,
         replay=lambda selection: _replay(context, selection),
+        seal=lambda: seal_event_log(context.settings, utc_now()),
         now=utc_now,
         keys_file=context.settings.write_keys_path,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ingestion.event_log import EventLog
 from ingestion.sample.manifest import AS_OF as SAMPLE_AS_OF
 from ingestion.sample.manifest import SampleManifest, read_manifest
 from orchestration.errors import DeploymentError
@@ -92,7 +93,7 @@ def open_deployment(settings: Settings, now: Callable[[], datetime]) -> Deployme
             f"{settings.home} holds the invented sample company, and {' and '.join(configured)} names real "
             f"sources; they would mix. Set CDP_HOME to a new folder for the real sources."
         )
-    is_sample = not configured and (has_sample or not any(settings.event_log_dir.glob("*/*.log")))
+    is_sample = not configured and (has_sample or not EventLog(settings.event_log_dir).segments())
     return Deployment(settings=settings, is_sample=is_sample, now=now)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import yaml
 
+from ingestion.event_log import EventLog
 from orchestration.context import Context
 from orchestration.errors import OrchestrationError
 
@@ -127,11 +128,16 @@ def _check_event_log(context: Context) -> Iterator[Check]:
     yield Check(
         "event log",
         not torn,
-        f"{len(segments)} segments" if not torn else f"torn tail in {', '.join(map(str, torn))}",
+        _counted_segments(context) if not torn else f"torn tail in {', '.join(map(str, torn))}",
         ""
         if not torn
         else "A writer was killed; the half line was never acknowledged and the next append cuts it off.",
     )
+
+
+def _counted_segments(context: Context) -> str:
+    log = EventLog(context.settings.event_log_dir)
+    return f"{len(log.segments())} segments, {len(log.sealed().segments)} of them sealed"
 
 
 def _ends_torn(path: Path) -> bool:

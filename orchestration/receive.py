@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ingestion.event_log import EventLog
 from ingestion.sample.generate import write_sample
+from ingestion.sealing import SealReport, compact, seal
 from orchestration.deployment import Deployment
 from orchestration.errors import DeploymentError
+from orchestration.settings import Settings
 
 # Event files carry no write key; they belong to the write-key source of the site.
 FILE_SOURCE = "web"
@@ -67,6 +70,14 @@ def receive_files(event_log: EventLog, files: tuple[SourceFile, ...]) -> Receive
         events += result.count
         size += result.bytes
     return Received(files=len(event_files), already_imported=already, events=events, bytes=size)
+
+
+def seal_event_log(settings: Settings, now: datetime) -> SealReport:
+    """Seal what is over in the event log, and bring small packs together."""
+    log, url = EventLog(settings.event_log_dir), settings.event_log_archive_url
+    report = seal(log, now, archive_url=url)
+    compact(log, now, archive_url=url)
+    return report
 
 
 def _files(folder: Path | None, variable: str, pattern: str) -> list[Path]:

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         default=None,
         description="Folder of event files (*.jsonl) in Segment's archive form; each is imported once.",
     )
+    event_log_archive_url: str | None = Field(
+        default=None,
+        description="Where sealed segments of the event log are kept: any address that fsspec knows, such as "
+        "s3://bucket/events. Default: beside the others, in event_log/sealed/.",
+    )
     legacy_sfmc_dir: Path | None = Field(
         default=None,
         description="Folder of Salesforce Marketing Cloud tracking extracts (*.zip).",

@@ -14,6 +14,7 @@ import typer
 from ingestion.event_log import EventLog
 from ingestion.registry import Registry
 from ingestion.replay import ReplayReport, Selection
+from ingestion.sealing import SealReport
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -22,7 +23,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 class IngestionContext:
     """What the commands are given. Nothing is opened before a command needs it.
 
-    `open_snapshot` yields a read-only connection to the warehouse; `replay` runs under its lock. `clock`
+    `open_snapshot` yields a read-only connection to the warehouse; `replay` runs under its lock. `seal`
+    closes what is over in the event log. `clock`
     gives the time in which facts live, which for the sample is its own; `now` the real time, for keys.
     """
 
@@ -31,6 +33,7 @@ class IngestionContext:
     open_snapshot: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
     clock: Callable[[], datetime]
     replay: Callable[[Selection], ReplayReport]
+    seal: Callable[[], SealReport]
     now: Callable[[], datetime]
     keys_file: Path
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -12,6 +12,9 @@ import typer
 from ingestion.commands.context import IngestionContext, Json, print_json
 from ingestion.errors import RejectedInputError
 from ingestion.event_log import Record
+from ingestion.sealing import verify
+
+_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 
 
 def commands(context: IngestionContext) -> typer.Typer:
@@ -42,6 +45,75 @@ def commands(context: IngestionContext) -> typer.Typer:
                 else ""
             )
             typer.echo(f"{result.count} events are in the event log, {result.bytes} bytes.{healed}")
+
+    @app.command("status")
+    def status(as_json: Json = False) -> None:
+        """How much the log holds, and how much of it is sealed."""
+        log = context.event_log()
+        segments = log.segments()
+        sealed = {name: entry for name, entry in log.sealed().segments.items() if name in segments}
+        found = {
+            "segments": len(segments),
+            "sealed": len(sealed),
+            "bytes": sum(segments.values()),
+            "sealed_bytes": sum(entry.bytes for entry in sealed.values()),
+            "stored_bytes": sum(pack.bytes for pack in log.sealed().packs.values()),
+            "packs": len(log.sealed().packs),
+            "first_day": min(segments, default="")[:10] or None,
+            "last_day": max(segments, default="")[:10] or None,
+        }
+        if as_json:
+            print_json(found)
+            return
+        for name, value in found.items():
+            typer.echo(f"{name:<14} {value if value is not None else '-'}")
+
+    @app.command("seal")
+    def seal_segments(as_json: Json = False) -> None:
+        """Compress and checksum what no append will touch again; every run does it too."""
+        report = context.seal()
+        if as_json:
+            print_json(vars(report))
+        else:
+            typer.echo(
+                f"{report.segments} segments sealed: {report.bytes:,} bytes in {report.stored_bytes:,}."
+            )
+
+    @app.command("verify")
+    def verify_log(as_json: Json = False) -> None:
+        """Read every sealed byte again and compare the checksums; exit code 1 when one differs."""
+        log = context.event_log()
+        damages = verify(log)
+        if as_json:
+            print_json({"sealed": len(log.sealed().segments), "damaged": [vars(each) for each in damages]})
+        else:
+            for each in damages:
+                typer.echo(f"{each.place}: expected {each.expected}, found {each.found}")
+            typer.echo(f"{len(log.sealed().segments)} sealed segments read, {len(damages)} damaged.")
+        if damages:
+            raise RejectedInputError(
+                f"{len(damages)} sealed segments are damaged; restore the files named above from their copy."
+            )
+
+    @app.command("read")
+    def read(
+        received_from: Annotated[
+            datetime, typer.Option("--from", help="First moment of receipt, UTC.", formats=_MOMENTS)
+        ],
+        received_to: Annotated[
+            datetime, typer.Option("--to", help="Moment of receipt to stop before, UTC.", formats=_MOMENTS)
+        ],
+        source: Annotated[str | None, typer.Option(help="Only what this source sent.")] = None,
+    ) -> None:
+        """Print what was received in a range of time, verbatim: place, then the record."""
+        if received_from >= received_to:
+            raise RejectedInputError(f"--from {received_from} is not before --to {received_to}; swap them.")
+        lines = context.event_log().read_range(
+            received_from.replace(tzinfo=UTC), received_to.replace(tzinfo=UTC)
+        )
+        for line in lines:
+            if source is None or line.record.split(b"\t", 2)[1:2] == [source.encode()]:
+                sys.stdout.buffer.write(b"%b:%d\t%b" % (line.segment.encode(), line.number, line.record))
 
     return app
 

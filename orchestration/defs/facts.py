@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from ingestion.errors import TransientIngestionError
 from ingestion.event_log import EventLog
 from ingestion.identifiers import IdentifierKey
 from ingestion.load import load_definitions, load_events
@@ -13,7 +14,7 @@ from ingestion.sources.sfmc_files import KINDS
 from orchestration.asset_keys import INGESTION_OWNER
 from orchestration.declared import declared_definitions
 from orchestration.instance import POOL
-from orchestration.receive import prepare_sources, receive_files
+from orchestration.receive import prepare_sources, receive_files, seal_event_log
 from orchestration.resources import House
 from orchestration.settings import utc_now
 from orchestration.table_counts import count_tables
@@ -73,12 +74,18 @@ def event_log(context: dg.AssetExecutionContext, house: House) -> dg.Materialize
     """Everything received, in append-only files: the source of truth that all else is rebuilt from."""
     log = EventLog(house.settings.event_log_dir)
     received = receive_files(log, prepare_sources(house.deployment, say=context.log.info))
+    try:
+        sealed = f"{seal_event_log(house.settings, utc_now()).segments} of them sealed now"
+    except TransientIngestionError as error:
+        # Sealing saves room and can wait; the facts cannot.
+        context.log.warning(str(error))
+        sealed = f"none sealed: {error}"
     segments = log.segments()
     size = sum(segments.values())
     return dg.MaterializeResult(
         metadata={
             "summary": f"{received.events:,} events added from {received.files - received.already_imported} "
-            f"new files; {size / 1e6:,.0f} MB in {len(segments)} segments",
+            f"new files; {size / 1e6:,.0f} MB in {len(segments)} segments, {sealed}",
             "events_added": received.events,
             "bytes": size,
             "segments": len(segments),

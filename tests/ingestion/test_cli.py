@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,7 @@ from ingestion.cli import IngestionContext, commands
 from ingestion.errors import RejectedInputError
 from ingestion.registry import Registry, load_registry
 from ingestion.replay import replay_quarantine
+from ingestion.sealing import seal
 from tests.ingestion.messages import KEY, LOADED_AT, NOW, House, raw
 
 CANARY = "zz-canary-7f3a@example.test"
@@ -41,6 +43,7 @@ def app(house: House) -> typer.Typer:
             key=KEY,
             clock=lambda: LOADED_AT,
         ),
+        seal=lambda: seal(house.log, NOW + timedelta(days=3)),
         now=lambda: NOW,
         keys_file=house.folder / "collector" / "write_keys.json",
     )
@@ -163,3 +166,21 @@ def test_a_key_is_shown_once_and_its_state_ever_after(app: typer.Typer) -> None:
 def test_a_key_for_an_unknown_source_is_refused(app: typer.Typer) -> None:
     with pytest.raises(RejectedInputError, match="known are operator, web"):
         run(app, "keys", "create", "wbe")
+
+
+def test_what_is_over_is_sealed_and_can_be_read_verified_and_counted(app: typer.Typer, house: House) -> None:
+    house.receive(raw("m-1"), raw("m-2"))
+    assert "1 segments sealed" in run(app, "events", "seal")
+    counts = json.loads(run(app, "events", "status", "--json"))
+    assert (counts["segments"], counts["sealed"], counts["first_day"]) == (1, 1, "2010-12-01")
+    assert "1 sealed segments read, 0 damaged." in run(app, "events", "verify")
+    whole = run(app, "events", "read", "--from", "2010-12-01", "--to", "2010-12-02", "--source", "web")
+    assert [line.split("\t")[0] for line in whole.splitlines()] == [
+        "2010-12-01/000001.log:1",
+        "2010-12-01/000001.log:2",
+    ]
+    assert run(app, "events", "read", "--from", "2010-12-02", "--to", "2010-12-03") == ""
+    [pack] = (house.log.root / "sealed").iterdir()
+    pack.write_bytes(pack.read_bytes()[:-9])
+    with pytest.raises(RejectedInputError, match="1 sealed segments are damaged"):
+        run(app, "events", "verify")
