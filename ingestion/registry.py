@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ingestion.errors import ContractError
+from ingestion.wires import NAMED_CALLS
 
 CONTRACTS_FOLDER = Path(__file__).parent / "contracts"
 SOURCES_FILE = Path(__file__).parent / "sources" / "event_sources.yml"
@@ -88,7 +89,7 @@ class Contract(_Declared):
 class MappedCall(_Declared):
     """A call of a source, by SDK call type and event name, and the contract it is held to."""
 
-    call: Literal["track", "identify", "page", "screen", "group", "alias"]
+    call: Literal["track", "identify", "page", "screen", "group", "alias", "webhook"]
     event: Filled | None = None
     contract: Name
     major: Annotated[int, Field(ge=0)]
@@ -129,7 +130,7 @@ class Registry:
 
     def resolve(self, source: str, call: str, event: str | None) -> Contract | None:
         """The contract for one call, or nothing when the source does not map it."""
-        return self.calls.get((source, call, event if call == "track" else None))
+        return self.calls.get((source, call, event if call in NAMED_CALLS else None))
 
     def named(self, source: str, contract: str | None) -> Contract | None:
         """The contract of that name, when the source maps some call to it."""
@@ -207,10 +208,10 @@ def _check_source(path: Path, source: Source, contracts: tuple[Contract, ...]) -
     known = {(contract.name, contract.major) for contract in contracts}
     _refuse_repeats(path, ((source.name, mapped.call, mapped.event) for mapped in source.events))
     for mapped in source.events:
-        if (mapped.call == "track") != (mapped.event is not None):
+        if (mapped.call in NAMED_CALLS) != (mapped.event is not None):
             raise ContractError(
                 f"{path.name}: source {source.name!r} maps call {mapped.call!r} with event {mapped.event!r}; "
-                "a track call needs an event name, every other call has none."
+                "a track or webhook call needs an event name, every other call has none."
             )
         if (mapped.contract, mapped.major) not in known:
             raise ContractError(

@@ -66,6 +66,7 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         replay=lambda selection: _replay(context, selection),
         now=utc_now,
         keys_file=context.settings.write_keys_path,
+        resolve_secret=context.settings.resolve_secret,
     )
 
 

@@ -24,6 +24,7 @@ class IngestionContext:
 
     `open_snapshot` yields a read-only connection to the warehouse; `replay` runs under its lock. `clock`
     gives the time in which facts live, which for the sample is its own; `now` the real time, for keys.
+    `resolve_secret` gives a secret by its name.
     """
 
     registry: Callable[[], Registry]
@@ -33,6 +34,7 @@ class IngestionContext:
     replay: Callable[[Selection], ReplayReport]
     now: Callable[[], datetime]
     keys_file: Path
+    resolve_secret: Callable[[str], str]
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> list[dict[str, Any]]:

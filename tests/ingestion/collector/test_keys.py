@@ -11,8 +11,8 @@ import pytest
 
 from ingestion.collector.keys import NOTICED_SECONDS, KeyFile, KeyRing
 from ingestion.errors import FatalIngestionError, RejectedInputError
-from tests.ingestion.collector.server import Running
-from tests.ingestion.messages import NOW, message
+from tests.ingestion.collector.server import Running, running
+from tests.ingestion.messages import NOW, House, message
 
 NOTICED = NOTICED_SECONDS + 0.1
 
@@ -136,3 +136,22 @@ def test_no_key_is_written_anywhere_by_the_collector(collector: Running) -> None
     for path in collector.house.folder.rglob("*"):
         if path.is_file() and "event_log" not in path.parts:
             assert collector.key not in path.read_text()
+
+
+@pytest.mark.parametrize("state", ["broken", "missing"])
+def test_while_no_key_can_be_read_senders_are_asked_to_come_again(house: House, state: str) -> None:
+    with running(house) as collector:
+        path = collector.keys.path
+        good = path.read_bytes()
+        if state == "broken":
+            path.write_text("{")
+        else:
+            path.unlink()
+        for each in (
+            collector.post("/v1/track", message("early")),
+            collector.post("/v1/batch", {"batch": []}, key=None),
+        ):
+            assert (each.status_code, each.headers["Retry-After"]) == (503, "5")
+        path.write_bytes(good)
+        assert collector.post("/v1/track", message("early")).status_code == 200
+        assert collector.post("/v1/track", message("early"), key="wk_none").status_code == 401
