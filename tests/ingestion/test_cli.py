@@ -70,9 +70,9 @@ def run(app: typer.Typer, *arguments: str, given: bytes | None = None) -> str:
 
 
 def test_contracts_are_checked_and_listed_with_the_calls_they_are_for(app: typer.Typer) -> None:
-    assert "7 contracts and 2 sources are sound." in run(app, "contracts", "check")
+    assert "11 contracts and 2 sources are sound." in run(app, "contracts", "check")
     rows = {row["contract"]: row for row in json.loads(run(app, "contracts", "list", "--json"))}
-    assert len(rows) == 7
+    assert len(rows) == 11
     assert rows["consent_changed"]["calls"] == [
         "web: track Consent Changed",
         "operator: track Consent Changed",

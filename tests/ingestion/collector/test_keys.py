@@ -139,19 +139,27 @@ def test_no_key_is_written_anywhere_by_the_collector(collector: Running) -> None
 
 
 @pytest.mark.parametrize("state", ["broken", "missing"])
-def test_while_no_key_can_be_read_senders_are_asked_to_come_again(house: House, state: str) -> None:
+def test_while_the_keys_cannot_be_read_no_key_is_called_wrong(house: House, state: str) -> None:
     with running(house) as collector:
         path = collector.keys.path
         good = path.read_bytes()
+        assert collector.post("/v1/track", message("before")).status_code == 200
         if state == "broken":
             path.write_text("{")
         else:
             path.unlink()
-        for each in (
-            collector.post("/v1/track", message("early")),
-            collector.post("/v1/batch", {"batch": []}, key=None),
-        ):
-            assert (each.status_code, each.headers["Retry-After"]) == (503, "5")
+        unknown = collector.post("/v1/track", message("perhaps"), key="wk_perhaps")
+        assert (unknown.status_code, unknown.headers["Retry-After"]) == (503, "5")
+        assert collector.post("/v1/track", message("during")).status_code == 200
         path.write_bytes(good)
-        assert collector.post("/v1/track", message("early")).status_code == 200
-        assert collector.post("/v1/track", message("early"), key="wk_none").status_code == 401
+        assert collector.post("/v1/track", message("after"), key="wk_perhaps").status_code == 401
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_file_that_was_never_readable_refuses_nobody_for_good(file: KeyFile, content: str | None) -> None:
+    file.path.parent.mkdir(parents=True)
+    if content is not None:
+        file.path.write_text(content)
+    ring = KeyRing(file, lambda: NOW)
+    assert ring.find("wk_any") is None
+    assert not ring.is_sound

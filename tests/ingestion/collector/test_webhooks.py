@@ -158,7 +158,7 @@ def test_a_repeated_id_is_kept_and_counted_as_a_duplicate(house: House, tmp_path
         for _ in range(2):
             assert report(collector, signed(body), body).status_code == 200
     found = house.load(registry(tmp_path, MAPPED))
-    assert (found.received, found.accepted, found.duplicated) == (2, 1, 1)
+    assert (found.received, found.accepted, found.duplicates) == (2, 1, 1)
     assert house.rows("select event_id, user_id from raw.events") == [("msg_1", "u-1")]
 
 
