@@ -16,6 +16,7 @@ from ingestion.contract import Contract
 from ingestion.registry import Registry
 from ingestion.wires import (
     CONTRACT_CALL,
+    NAMED_CALLS,
     UNREADABLE,
     as_segment,
     clock_error,
@@ -45,7 +46,7 @@ _PLAIN = {type(None): "nothing", bool: "a boolean", int: "a whole number", float
 
 def body_key(call: str) -> str:
     """The key of a message that holds its properties."""
-    return "traits" if call == "identify" else "properties"
+    return "traits" if call in ("identify", "group") else "properties"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
         )
     context = _object(message.get("context"))
     user_id, anonymous_id = text(message.get("userId")), text(message.get("anonymousId"))
-    account_id = text(context.get("groupId"))
+    account_id = text(message.get("groupId")) if call == "group" else None
+    account_id = account_id or text(context.get("groupId"))
     if user_id is None and anonymous_id is None and account_id is None:
         reasons.append(
             Reason(
@@ -121,12 +123,7 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
     if isinstance(occurred_at, Reason):
         reasons.append(occurred_at)
     body = body_key(call) if isinstance(call, str) else "properties"
-    properties = message.get(body)
-    if properties is None and call == "identify":
-        # where RudderStack's SDKs put them
-        properties = context.get("traits")
-    if properties is None:
-        properties = {}
+    properties = _properties(message, call, body)
     if contract is not None:
         reasons.extend(_broken_rules(contract, body, properties))
     if reasons or contract is None or event_id is None or isinstance(occurred_at, Reason):
@@ -154,6 +151,22 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
         consent=None if consent is None else orjson.dumps(consent).decode(),
         properties=orjson.dumps(properties).decode(),
     )
+
+
+def _properties(message: dict[str, Any], call: object, body: str) -> object:
+    """What the contract of a call judges: its properties or traits, and what the call holds beside them."""
+    if call == "alias":
+        return {"previous_id": text(message.get("previousId"))}
+    properties = message.get(body)
+    if properties is None and call == "identify":
+        # where RudderStack's SDKs put them
+        properties = _object(message.get("context")).get("traits")
+    if properties is None:
+        properties = {}
+    if call in ("page", "screen") and isinstance(properties, dict):
+        beside = {name: found for name in ("name", "category") if (found := text(message.get(name)))}
+        return {**beside, **properties}
+    return properties
 
 
 def text(value: object) -> str | None:
@@ -206,7 +219,7 @@ def _contract(registry: Registry, source: str, call: object, name: object) -> Co
 
 def _called(message: dict[str, Any]) -> object:
     """What a sender calls its message: the name of an event, or else the call."""
-    return message.get("event" if message.get("type") in ("track", CONTRACT_CALL) else "type")
+    return message.get("event" if message.get("type") in NAMED_CALLS else "type")
 
 
 def _unexpected(
@@ -219,7 +232,7 @@ def _unexpected(
     if source not in registry.source_names():
         yield Reason("UNKNOWN_SOURCE", "source", "a source of event_sources.yml", masked(source))
     elif contract is None:
-        path = "event" if message.get("type") in ("track", CONTRACT_CALL) else "type"
+        path = "event" if message.get("type") in NAMED_CALLS else "type"
         expected = f"a call that source {source!r} maps to a contract"
         yield Reason("UNKNOWN_EVENT", path, expected, masked(_called(message)))
     elif _asked_version(message) is not None and _at_version(registry, message, contract) is None:

@@ -10,6 +10,7 @@ from pydantic import Field
 from ingestion.contract import Contract, ContractFile, Declared, Filled, Name, Owner, version_key
 from ingestion.contract_files import parse, read_contract_file, read_text, refuse_repeats
 from ingestion.errors import ContractError
+from ingestion.wires import NAMED_CALLS
 
 CONTRACTS_FOLDER = Path(__file__).parent / "contracts"
 SOURCES_FILE = Path(__file__).parent / "sources" / "event_sources.yml"
@@ -18,7 +19,7 @@ SOURCES_FILE = Path(__file__).parent / "sources" / "event_sources.yml"
 class MappedCall(Declared):
     """A call of a source, by SDK call type and event name, and the contract it is held to."""
 
-    call: Literal["track", "identify", "page", "screen", "group", "alias"]
+    call: Literal["track", "identify", "page", "screen", "group", "alias", "webhook"]
     event: Filled | None = None
     contract: Name
     major: Annotated[int, Field(ge=0)]
@@ -66,7 +67,7 @@ class Registry:
     def calls(self) -> dict[tuple[str, str, str | None], Contract]:
         """(source, call type, event name) to the newest contract of the pinned major version."""
         return {
-            (source.name, mapped.call, mapped.event if mapped.call == "track" else None): self.newest[
+            (source.name, mapped.call, mapped.event if mapped.call in NAMED_CALLS else None): self.newest[
                 mapped.contract, mapped.major
             ]
             for source in self.sources
@@ -75,7 +76,7 @@ class Registry:
 
     def resolve(self, source: str, call: str, event: str | None) -> Contract | None:
         """The contract for one call, or nothing when the source does not map it."""
-        return self.calls.get((source, call, event if call == "track" else None))
+        return self.calls.get((source, call, event if call in NAMED_CALLS else None))
 
     def named(self, source: str, contract: str | None) -> Contract | None:
         """The contract of that name, when the source maps some call to it."""
@@ -119,10 +120,10 @@ def _check_source(file_name: str, source: Source, registry: Registry) -> None:
     known = registry.newest
     refuse_repeats(file_name, ((source.name, mapped.call, mapped.event) for mapped in source.events))
     for mapped in source.events:
-        if (mapped.call == "track") != (mapped.event is not None):
+        if (mapped.call in NAMED_CALLS) != (mapped.event is not None):
             raise ContractError(
                 f"{file_name}: source {source.name!r} maps call {mapped.call!r} with event {mapped.event!r}; "
-                "a track call needs an event name, every other call has none."
+                "a track or webhook call needs an event name, every other call has none."
             )
         if (mapped.contract, mapped.major) not in known:
             raise ContractError(

@@ -58,6 +58,8 @@ _READ = (
     "properties",
     "line",
 )
+# The calls whose body is all that their contract judges; the others go through inspection.
+_PLAIN_CALLS = ("track", "identify")
 _Calls = dict[tuple[str, str | None], tuple[str, str, Callable[[object], bool], str]]
 
 
@@ -254,7 +256,7 @@ class _Checked:
                     body_key(call),
                 )
                 for (name, call, event), contract in self._registry.calls.items()
-                if name == source
+                if name == source and call in _PLAIN_CALLS
             }
         return head, source, self._calls_of[head]
 

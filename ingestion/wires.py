@@ -17,9 +17,13 @@ import orjson
 NOTE: Final = "_collector"
 # The call of a message that names its contract itself; no SDK has a call of this name.
 CONTRACT_CALL: Final = "contract"
+# The call of what a destination reports; a source maps it by the type that the message says.
+WEBHOOK_CALL: Final = "webhook"
 # What stands in place of a wire format when a whole request could not be read.
 UNREADABLE: Final = "unreadable"
-Wire = Literal["segment", "posthog", "snowplow", "cdp"]
+# The calls whose messages have a name beside it. A tuple, because a message may hold anything as its call.
+NAMED_CALLS: Final = ("track", CONTRACT_CALL, WEBHOOK_CALL)
+Wire = Literal["segment", "posthog", "snowplow", "cdp", "webhook"]
 WIRES: Final = frozenset(get_args(Wire))
 # Shorter differences are the time on the network, not a wrong clock; correcting those would blur good times.
 WRONG_CLOCK = timedelta(minutes=1)
@@ -41,7 +45,7 @@ def as_segment(message: dict[str, Any], wire: object) -> dict[str, Any]:
 def name_of(message: dict[str, Any]) -> str | None:
     """What a Segment-shaped message is called where keys are limited: a track's event, else the call."""
     call = message.get("type")
-    name = message.get("event") if call in ("track", CONTRACT_CALL) else call
+    name = message.get("event") if call in NAMED_CALLS else call
     return name if isinstance(name, str) else None
 
 
@@ -171,10 +175,26 @@ def _cdp(message: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _webhook(message: dict[str, Any]) -> dict[str, Any]:
+    """The payload that Standard Webhooks recommends: `type`, `timestamp`, `data`; its id came beside it."""
+    data = _object(message.get("data"))
+    return {
+        "type": WEBHOOK_CALL,
+        "event": message.get("type"),
+        "messageId": note_of(message).get("id"),
+        "timestamp": message.get("timestamp"),
+        "userId": data.get("user_id"),
+        "anonymousId": data.get("anonymous_id"),
+        "context": {"groupId": data.get("account_id")},
+        "properties": data,
+    }
+
+
 _READERS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "posthog": _posthog,
     "snowplow": _snowplow,
     "cdp": _cdp,
+    "webhook": _webhook,
 }
 
 

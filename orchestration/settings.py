@@ -225,8 +225,8 @@ class Settings(BaseSettings):
         value = os.environ.get(name, "")  # noqa: TID251 (secrets are read here and handed on)
         if not value:
             raise DeploymentError(
-                f"The secret {name!r}, which destinations.yml refers to, is not set; set the environment "
-                f"variable {name}."
+                f"The secret {name!r}, which destinations.yml or webhooks.yml refers to, is not set; set the "
+                f"environment variable {name}."
             )
         return value
 

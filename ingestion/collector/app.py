@@ -30,7 +30,9 @@ from ingestion.collector.bodies import RefusedBodyError, TornBodyError, read_bod
 from ingestion.collector.config import CollectorConfig
 from ingestion.collector.keys import KeyFile, KeyRing, WriteKey
 from ingestion.collector.metrics import Metrics
+from ingestion.collector.rates import Rates
 from ingestion.collector.requests import CALLS, Messages, UnreadableBodyError
+from ingestion.collector.webhooks import SecretWebhook, Webhooks
 from ingestion.errors import TransientIngestionError
 from ingestion.event_log import EventLog
 
@@ -50,6 +52,8 @@ class Collector:
     appender: Appender
     metrics: Metrics
     clock: Callable[[], datetime]
+    rates: Rates
+    webhooks: Webhooks
 
     async def collect(self, request: Request, route: str, read: Reader) -> Response:
         """Take the messages of one request."""
@@ -64,11 +68,15 @@ class Collector:
         self.metrics.answered(route, response.status_code)
         return response
 
-    async def _collect(self, request: Request, read: Reader) -> Response:
+    async def _collect(  # noqa: PLR0911 (each refusal is one line of the list of answers)
+        self, request: Request, read: Reader
+    ) -> Response:
         given = _given_key(request)
         key = self.keys.find(given) if given is not None else None
         if given is not None and key is None:
-            return _unauthorised()
+            return self._no_key()
+        if key is not None and (wait := self.rates.wait(key)):
+            return _too_fast(wait)
         sent = await read_body(
             request, max_bytes=self.config.max_body_bytes, seconds=self.config.read_seconds
         )
@@ -83,12 +91,15 @@ class Collector:
         if key is None:
             key = next((known for known in map(self.keys.find, found.keys) if known), None)
         if key is None:
-            return _unauthorised()
+            return self._no_key()
+        if wait := self.rates.wait(key):
+            return _too_fast(wait)
         if len(found.raws) > self.config.max_messages:
             raise RefusedBodyError(
                 413, f"More than {self.config.max_messages} messages in one request; send fewer at once."
             )
         if found.raws:
+            self.rates.take(key, len(found.raws))
             gpc = request.headers.get("sec-gpc") == "1"
             await self.appender.append(list(requests.lines(found, key, received_at=received_at, gpc=gpc)))
             self.metrics.appended(found.wire, len(found.raws))
@@ -97,17 +108,56 @@ class Collector:
     async def _keep_unreadable(self, body: bytes, key: WriteKey | None, received_at: datetime) -> Response:
         """A body that no later try will make readable: kept for a person to see, then refused for good."""
         if key is None:
-            return _unauthorised()
+            return self._no_key()
         if body:
+            self.rates.take(key, 1)
             await self.appender.append([requests.unreadable_line(body, key, received_at=received_at)])
             self.metrics.appended("unreadable", 1)
         return _answer(400, "The body is not JSON of the form that this route takes.")
+
+    def _no_key(self) -> Response:
+        """401 for a key that is certainly wrong; while the keys cannot be read, none is certainly wrong."""
+        if self.keys.is_sound:
+            return _unauthorised()
+        return _answer(503, "The write keys cannot be read now; send it again.", retry=True)
+
+    async def webhook(self, request: Request) -> Response:
+        """Take what a destination reports, once its signature is good."""
+        try:
+            response = await self._webhook(request)
+        except RefusedBodyError as refusal:
+            response = _answer(refusal.status, refusal.reason)
+        except ClientDisconnect:
+            response = _answer(400, "The sender hung up.")
+        except TransientIngestionError:
+            response = _answer(503, "The event log cannot take this now; send it again.", retry=True)
+        self.metrics.answered("webhook", response.status_code)
+        return response
+
+    async def _webhook(self, request: Request) -> Response:
+        destination: str = request.path_params["destination"]
+        sent = await read_body(
+            request, max_bytes=self.config.max_body_bytes, seconds=self.config.read_seconds
+        )
+        received_at = self.clock()
+        delivery_id = self.webhooks.delivery_id(destination, request.headers, sent)
+        if delivery_id is None:
+            status = 401 if self.webhooks.knows(destination) else 404
+            return _answer(status, "No destination that reports here signed this message.")
+        try:
+            body = unpacked(sent, max_bytes=self.config.max_body_bytes)
+        except TornBodyError as torn:
+            body = torn.readable
+        line = requests.webhook_line(body, destination, delivery_id=delivery_id, received_at=received_at)
+        await self.appender.append([line])
+        self.metrics.appended("webhook", 1)
+        return _answer(200)
 
     async def browser_settings(self, request: Request) -> Response:
         """What the browser SDK asks for before it starts: send to this host, and nowhere else."""
         secret = request.path_params["write_key"]
         if self.keys.find(secret) is None:
-            return _unauthorised()
+            return self._no_key()
         url = request.url
         settings = {
             "integrations": {
@@ -164,7 +214,13 @@ class Collector:
         await self.appender.close()
 
 
-def build_app(config: CollectorConfig, *, worker: str, clock: Callable[[], datetime]) -> Starlette:
+def build_app(
+    config: CollectorConfig,
+    *,
+    worker: str,
+    clock: Callable[[], datetime],
+    webhooks: tuple[SecretWebhook, ...] = (),
+) -> Starlette:
     """The collector as an ASGI application."""
     metrics = Metrics(worker)
     collector = Collector(
@@ -173,11 +229,14 @@ def build_app(config: CollectorConfig, *, worker: str, clock: Callable[[], datet
         appender=Appender(EventLog(config.event_log), metrics, queue_bytes=config.queue_bytes),
         metrics=metrics,
         clock=clock,
+        rates=Rates(1 / config.workers, time.monotonic),
+        webhooks=Webhooks(webhooks),
     )
     taken = [_post(collector, path, name, read) for name, paths, read in _readers() for path in paths]
     return Starlette(
         routes=[
             *taken,
+            Route("/v1/webhooks/{destination}", collector.webhook, methods=["POST"]),
             Route("/v1/projects/{write_key}/settings", collector.browser_settings, methods=["GET"]),
             Route("/livez", collector.live, methods=["GET"]),
             Route("/readyz", collector.ready, methods=["GET"]),
@@ -230,12 +289,19 @@ def _given_key(request: Request) -> str | None:
     return request.headers.get("x-write-key")
 
 
-def _answer(status: int, reason: str | None = None, *, retry: bool = False) -> Response:
+def _answer(
+    status: int, reason: str | None = None, *, retry: bool = False, seconds: int = RETRY_SECONDS
+) -> Response:
     body: dict[str, object] = {"success": reason is None}
     if reason is not None:
         body["message"] = reason
-    headers = {"Retry-After": str(RETRY_SECONDS)} if retry else None
+    headers = {"Retry-After": str(seconds)} if retry else None
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def _too_fast(seconds: int) -> Response:
+    reason = "This write key sends more events a second than it may; send it again later."
+    return _answer(429, reason, retry=True, seconds=seconds)
 
 
 def _unauthorised() -> Response:

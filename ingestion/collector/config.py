@@ -8,7 +8,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class CollectorConfig:
-    """Places and limits. The queue is that of one worker."""
+    """Places and limits. The queue is that of one worker; `workers` is how many share the limits of keys."""
 
     event_log: Path
     keys_file: Path
@@ -18,3 +18,4 @@ class CollectorConfig:
     queue_bytes: int = 64 * MIB
     max_connections: int = 4_000
     shutdown_seconds: int = 20
+    workers: int = 1

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import orjson
 import structlog
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from ingestion.errors import FatalIngestionError, RejectedInputError
 from ingestion.segments import sync_folder
@@ -42,6 +42,7 @@ class WriteKey(BaseModel):
     expires_at: AwareDatetime | None = None
     revoked_at: AwareDatetime | None = None
     events: tuple[str, ...] | None = None
+    events_per_second: Annotated[float, Field(gt=0)] | None = None
 
     def state(self, now: datetime) -> str:
         """`active`, `expiring` (replaced, still good for a while), `expired` or `revoked`."""
@@ -88,9 +89,15 @@ class KeyFile:
                 "file from its copy, do not edit it by hand: `cdp keys` writes it."
             ) from error
 
-    def create(self, source: str, now: datetime, events: tuple[str, ...] | None = None) -> NewKey:
-        """A new key of a source; limited to these event names when some are given."""
-        new = _new_key(source, now, events)
+    def create(
+        self,
+        source: str,
+        now: datetime,
+        events: tuple[str, ...] | None = None,
+        events_per_second: float | None = None,
+    ) -> NewKey:
+        """A new key of a source; limited to these event names, and to this rate, when they are given."""
+        new = _new_key(source, now, events, events_per_second)
         with self._locked():
             self._write((*self.read(), new.key))
         return new
@@ -105,7 +112,7 @@ class KeyFile:
                     f"Write key {key_id} is {old.state(now)} and cannot be replaced; make a new one with "
                     f"`cdp keys create {old.source}`."
                 )
-            new = _new_key(old.source, now, old.events)
+            new = _new_key(old.source, now, old.events, old.events_per_second)
             until = min(now + grace, old.expires_at or datetime.max.replace(tzinfo=UTC))
             changed = old.model_copy(update={"expires_at": until})
             self._write((*(changed if key == old else key for key in keys), new.key))
@@ -159,7 +166,7 @@ class KeyRing:
         self.is_sound = True
 
     def find(self, secret: str) -> WriteKey | None:
-        """The good key with this secret."""
+        """The good key with this secret. Without one, `is_sound` says whether that is certain."""
         self.refresh()
         if not 0 < len(secret) <= _LONGEST_KEY:
             return None
@@ -177,13 +184,17 @@ class KeyRing:
         if not at_once and now - self._seen.looked_at < NOTICED_SECONDS:
             return
         found = _state_of(self._file.path)
-        if found == self._seen.file and self.is_sound:
+        if found is not None and found == self._seen.file and self.is_sound:
             self._seen = replace(self._seen, looked_at=now)
             return
         try:
+            if found is None:
+                raise FatalIngestionError(
+                    f"There are no write keys in {self._file.path}; make one with `cdp keys create`."
+                )
             keys = {key.sha256: key for key in self._file.read()}
         except FatalIngestionError as error:
-            # Senders drop what is refused for its key, so a broken file must not refuse everyone.
+            # Senders drop what is refused for its key, so a broken or missing file must not refuse anyone.
             if self.is_sound:
                 _log.error("write_keys.unreadable", error=str(error))
             self.is_sound = False
@@ -206,7 +217,9 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _new_key(source: str, now: datetime, events: tuple[str, ...] | None) -> NewKey:
+def _new_key(
+    source: str, now: datetime, events: tuple[str, ...] | None, events_per_second: float | None
+) -> NewKey:
     secret = "wk_" + secrets.token_urlsafe(32)
     key = WriteKey(
         key_id="k_" + secrets.token_hex(4),
@@ -214,6 +227,7 @@ def _new_key(source: str, now: datetime, events: tuple[str, ...] | None) -> NewK
         sha256=_hash(secret),
         created_at=now,
         events=events or None,
+        events_per_second=events_per_second,
     )
     return NewKey(key, secret)
 

@@ -160,6 +160,24 @@ def unreadable_line(body: bytes, key: WriteKey, *, received_at: datetime) -> tup
     return time[:10], b"%b\t%b\t%b\n" % (time.encode(), key.source.encode(), line)
 
 
+def webhook_line(
+    body: bytes, destination: str, *, delivery_id: str, received_at: datetime
+) -> tuple[str, bytes]:
+    """What a destination reported as a line of the log, under the destination's name as its source."""
+    time = format_time(received_at)
+    note = {"wire": "webhook", "key": destination, "id": delivery_id}
+    line = _one_line(body)
+    try:
+        is_object = isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        is_object = False
+    return time[:10], b"%b\t%b\t%b\n" % (
+        time.encode(),
+        destination.encode(),
+        _noted(line, _note(note)) if is_object else line,
+    )
+
+
 def _decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
     try:
         return decoder.decode(body)

@@ -1,5 +1,6 @@
 """The parent of the collector's workers: binds the socket, keeps them running, and stops them together."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -8,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from ingestion.collector.config import CollectorConfig
-from ingestion.collector.worker import WorkerStart
+from ingestion.collector.webhooks import SecretWebhook
+from ingestion.collector.worker import WorkerStart, private_argument
 from ingestion.errors import FatalIngestionError
 from ingestion.event_log import EventLog
 
@@ -56,8 +59,11 @@ def serve(
     port: int,
     workers: int,
     on_listening: Callable[[str, int], None],
+    webhooks: tuple[SecretWebhook, ...] = (),
 ) -> None:
     """Collect until SIGTERM or SIGINT; raises FatalIngestionError when workers cannot start."""
+    config = replace(config, workers=workers)
+    start = partial(_start, config, private_argument(webhooks))
     EventLog(config.event_log).heal()
     stopping = threading.Event()
     with bind(host, port) as listening:
@@ -65,15 +71,18 @@ def serve(
             signal.signal(number, lambda *_: stopping.set())
         running: list[_Worker] = []
         try:
-            running += [_start(config, listening, number) for number in range(1, workers + 1)]
+            running += [start(listening, number) for number in range(1, workers + 1)]
             on_listening(host, listening.getsockname()[1])
-            _keep_running(config, listening, running, stopping)
+            _keep_running(start, listening, running, stopping)
         finally:
             _stop(running, config.shutdown_seconds)
 
 
 def _keep_running(
-    config: CollectorConfig, listening: socket.socket, running: list[_Worker], stopping: threading.Event
+    start: Callable[[socket.socket, int], _Worker],
+    listening: socket.socket,
+    running: list[_Worker],
+    stopping: threading.Event,
 ) -> None:
     short_lives = 0
     while not stopping.wait(_LOOK_SECONDS):
@@ -89,16 +98,20 @@ def _keep_running(
                     f"{SHORT_LIVES} workers in a row ended within {SHORT_LIFE_SECONDS:g} s of their start, "
                     f"the last with exit code {code}; its words are above. Mend that and start again."
                 )
-            running[place] = _start(config, listening, worker.number)
+            running[place] = start(listening, worker.number)
 
 
-def _start(config: CollectorConfig, listening: socket.socket, number: int) -> _Worker:
+def _start(config: CollectorConfig, private: bytes, listening: socket.socket, number: int) -> _Worker:
     start = WorkerStart(listening.fileno(), number, os.getpid(), config)
     process = subprocess.Popen(
         [sys.executable, "-m", "ingestion.collector.worker", start.argument()],
         pass_fds=[listening.fileno()],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
     )
+    if process.stdin is not None:
+        # Secrets go where no list of processes shows them; a worker that is dead already is started again.
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(private)
     return _Worker(number, process, time.monotonic())
 
 

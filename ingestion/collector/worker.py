@@ -17,6 +17,7 @@ import uvicorn
 from ingestion.collector.app import build_app
 from ingestion.collector.config import CollectorConfig
 from ingestion.collector.protocol import BoundedHeadProtocol
+from ingestion.collector.webhooks import SecretWebhook, Webhook
 
 KEEP_ALIVE_SECONDS = 60
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
@@ -46,6 +47,21 @@ def read_start(argument: str) -> WorkerStart:
     return WorkerStart(**found, config=CollectorConfig(**config))
 
 
+def private_argument(webhooks: tuple[SecretWebhook, ...]) -> bytes:
+    """What a worker reads from its standard input, because it holds secrets."""
+    return orjson.dumps(
+        [{"declared": each.declared.model_dump(mode="json"), "values": each.values} for each in webhooks]
+    )
+
+
+def read_private(argument: bytes) -> tuple[SecretWebhook, ...]:
+    """The other end of `private_argument`."""
+    return tuple(
+        SecretWebhook(Webhook.model_validate(each["declared"]), tuple(each["values"]))
+        for each in orjson.loads(argument)
+    )
+
+
 def end_with_parent(parent: int) -> None:
     """Ask the kernel to stop this process when its supervisor dies; other systems do not offer it."""
     if sys.platform == "linux":
@@ -66,7 +82,12 @@ def main() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    app = build_app(start.config, worker=str(start.number), clock=lambda: datetime.now(tz=UTC))
+    app = build_app(
+        start.config,
+        worker=str(start.number),
+        clock=lambda: datetime.now(tz=UTC),
+        webhooks=read_private(sys.stdin.buffer.read()),
+    )
     # What lives from here to the end need not be looked at again by the collector of garbage.
     gc.freeze()
     server = uvicorn.Server(

@@ -8,6 +8,7 @@ import typer
 
 from ingestion.collector.config import CollectorConfig
 from ingestion.collector.supervisor import serve
+from ingestion.collector.webhooks import WEBHOOKS_FILE, load_webhooks
 from ingestion.commands.context import IngestionContext
 
 
@@ -24,7 +25,14 @@ def commands(context: IngestionContext) -> typer.Typer:
         """Receive events over HTTP until interrupted; keys are made with `cdp keys create`."""
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         config = CollectorConfig(event_log=context.event_log().root, keys_file=context.keys_file)
-        serve(config, host=host, port=port, workers=workers, on_listening=_say)
+        serve(
+            config,
+            host=host,
+            port=port,
+            workers=workers,
+            on_listening=_say,
+            webhooks=load_webhooks(WEBHOOKS_FILE, context.registry().source_names(), context.resolve_secret),
+        )
 
     return app
 

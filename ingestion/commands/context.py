@@ -26,6 +26,7 @@ class IngestionContext:
     `open_snapshot` yields a read-only connection to the warehouse; `replay` runs under its lock. `seal`
     closes what is over in the event log. `clock`
     gives the time in which facts live, which for the sample is its own; `now` the real time, for keys.
+    `resolve_secret` gives a secret by its name.
     """
 
     registry: Callable[[], Registry]
@@ -36,6 +37,7 @@ class IngestionContext:
     seal: Callable[[], SealReport]
     now: Callable[[], datetime]
     keys_file: Path
+    resolve_secret: Callable[[str], str]
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> list[dict[str, Any]]:

@@ -25,6 +25,10 @@ def commands(context: IngestionContext) -> typer.Typer:
                 help="Limit it to this event, or call such as identify; may be given several times."
             ),
         ] = None,
+        events_per_second: Annotated[
+            float | None,
+            typer.Option(min=0.001, help="Answer 429 above this rate, shared evenly by the workers."),
+        ] = None,
         as_json: Json = False,
     ) -> None:
         """Make a key. It is shown once: only its hash is kept."""
@@ -34,7 +38,8 @@ def commands(context: IngestionContext) -> typer.Typer:
                 f"There is no source {source!r}; known are {', '.join(sorted(names))}. Add it to "
                 "event_sources.yml or name one of them."
             )
-        _show(_file(context).create(source, context.now(), tuple(event or ())), as_json=as_json)
+        new = _file(context).create(source, context.now(), tuple(event or ()), events_per_second)
+        _show(new, as_json=as_json)
 
     @app.command("rotate")
     def rotate(
@@ -64,6 +69,8 @@ def commands(context: IngestionContext) -> typer.Typer:
             return
         for row in rows:
             limited = f"only {', '.join(row['events'])}" if isinstance(row["events"], list) else "all events"
+            rate = row["events_per_second"]
+            limited += f", {rate:g} a second" if isinstance(rate, float) else ""
             typer.echo(
                 f"{row['key_id']}  {row['source']:<16} {row['state']:<9} {row['created_at']}  {limited}"
             )

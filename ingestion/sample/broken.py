@@ -79,7 +79,7 @@ def _broken_line(wire: Wire, random: Random, code: str, at: int, *, user_id: str
     if code == "UNKNOWN_EVENT":
         if random.random() < 0.3:
             del message["event"]
-            message |= {"type": "page", "name": "Home", "properties": {"path": "/"}}
+            message |= {"type": "pageview", "name": "Home", "properties": {"path": "/"}}
         else:
             message["event"] = pick(random, _UNKNOWN)
     elif code == "MISSING_EVENT_ID":

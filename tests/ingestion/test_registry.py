@@ -25,7 +25,9 @@ from ingestion.registry import CONTRACTS_FOLDER, SOURCES_FILE, Registry, load_re
         ("operator", "track", "Order Completed", None),
         ("web", "track", "order completed", None),
         ("web", "track", None, None),
-        ("web", "page", None, None),
+        ("web", "page", None, "page_viewed"),
+        ("web", "group", None, "grouped"),
+        ("operator", "page", None, None),
         ("nobody", "track", "Order Completed", None),
     ],
 )
@@ -117,7 +119,10 @@ def test_a_wrong_contract_is_refused_by_file_and_key(
             "'cart_update' major 1, which does not exist",
         ),
         (replace("event: Cart Updated", "event: Product Viewed"), "is defined twice"),
-        (replace("call: track, event: Cart Updated", "call: track"), "a track call needs an event name"),
+        (
+            replace("call: track, event: Cart Updated", "call: track"),
+            "track or webhook call needs an event",
+        ),
         (replace("call: identify", "call: identity"), r"key 'sources\.0\.events\.6\.call' is wrong"),
         (replace("name: operator", "name: web"), "'web' is defined twice"),
     ],

@@ -14,6 +14,7 @@ import pytest
 from ingestion.registry import CONTRACTS_FOLDER, load_registry
 from tests.ingestion.collector.server import running
 from tests.ingestion.messages import House
+from tests.sdks.marts import events_in_mart
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
@@ -37,7 +38,7 @@ NEEDS_NODE = pytest.mark.skipif(
         *(pytest.param(f"{name}_node.cjs", marks=NEEDS_NODE) for name in ("segment", "rudder")),
     ],
 )
-def test_what_an_sdk_sends_is_in_raw_events(house: House, script: str) -> None:
+def test_what_an_sdk_sends_reaches_a_mart(house: House, script: str) -> None:
     is_python = script.endswith(".py")
     program = str(PYTHON) if is_python else str(shutil.which("node"))
     started = datetime.now(tz=UTC)
@@ -52,6 +53,7 @@ def test_what_an_sdk_sends_is_in_raw_events(house: House, script: str) -> None:
     assert (report.received, report.accepted, report.by_code) == (2, 2, {})
     found = house.rows("select event_name, user_id, occurred_at from raw.events order by event_name")
     assert [row[:2] for row in found] == [("identified", "u-1"), ("product_viewed", "u-1")]
+    assert events_in_mart(house) == {"identified": 1, "product_viewed": 1}
     for *_, occurred_at in found:
         assert abs(occurred_at.replace(tzinfo=UTC) - started) < timedelta(minutes=1)
     assert house.rows("select normalised_value from raw.identifiers where identifier_type = 'email'") == [

@@ -20,6 +20,8 @@ import httpx
 from ingestion.collector.config import CollectorConfig
 from ingestion.collector.keys import KeyFile
 from ingestion.collector.supervisor import serve
+from ingestion.collector.webhooks import SecretWebhook
+from ingestion.collector.worker import private_argument, read_private
 from tests.ingestion.messages import House
 
 START_SECONDS = 30
@@ -65,10 +67,18 @@ def keys_of(house: House) -> KeyFile:
 
 
 @contextlib.contextmanager
-def running(house: House, *, workers: int = 1, file_limit: int = 0, **config: Any) -> Iterator[Running]:
+def running(
+    house: House,
+    *,
+    workers: int = 1,
+    file_limit: int = 0,
+    webhooks: tuple[SecretWebhook, ...] = (),
+    **config: Any,
+) -> Iterator[Running]:
     """Start a collector with one key of source `web`; it is stopped, and waited for, at the end."""
     key = keys_of(house).create("web", datetime.now(tz=UTC)).secret
     given = {"folder": str(house.folder), "workers": workers, "file_limit": file_limit, "config": config}
+    given["webhooks"] = private_argument(webhooks).decode()
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.ingestion.collector.server", json.dumps(given)],
         stdout=subprocess.PIPE,
@@ -121,6 +131,7 @@ def main() -> None:
         port=0,
         workers=given["workers"],
         on_listening=_say,
+        webhooks=read_private(given["webhooks"].encode()),
     )
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from ingestion.collector.keys import NOTICED_SECONDS, KeyFile, KeyRing
 from ingestion.errors import FatalIngestionError, RejectedInputError
-from tests.ingestion.collector.server import Running
-from tests.ingestion.messages import NOW, message
+from tests.ingestion.collector.server import Running, running
+from tests.ingestion.messages import NOW, House, message
 
 NOTICED = NOTICED_SECONDS + 0.1
 
@@ -136,3 +136,30 @@ def test_no_key_is_written_anywhere_by_the_collector(collector: Running) -> None
     for path in collector.house.folder.rglob("*"):
         if path.is_file() and "event_log" not in path.parts:
             assert collector.key not in path.read_text()
+
+
+@pytest.mark.parametrize("state", ["broken", "missing"])
+def test_while_the_keys_cannot_be_read_no_key_is_called_wrong(house: House, state: str) -> None:
+    with running(house) as collector:
+        path = collector.keys.path
+        good = path.read_bytes()
+        assert collector.post("/v1/track", message("before")).status_code == 200
+        if state == "broken":
+            path.write_text("{")
+        else:
+            path.unlink()
+        unknown = collector.post("/v1/track", message("perhaps"), key="wk_perhaps")
+        assert (unknown.status_code, unknown.headers["Retry-After"]) == (503, "5")
+        assert collector.post("/v1/track", message("during")).status_code == 200
+        path.write_bytes(good)
+        assert collector.post("/v1/track", message("after"), key="wk_perhaps").status_code == 401
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_file_that_was_never_readable_refuses_nobody_for_good(file: KeyFile, content: str | None) -> None:
+    file.path.parent.mkdir(parents=True)
+    if content is not None:
+        file.path.write_text(content)
+    ring = KeyRing(file, lambda: NOW)
+    assert ring.find("wk_any") is None
+    assert not ring.is_sound

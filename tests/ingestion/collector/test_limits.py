@@ -176,3 +176,8 @@ def test_any_bytes_to_any_route_get_an_honest_answer(
 ) -> None:
     answer = collector.post(route, packing(body), key=collector.key if with_key else None)
     assert answer.status_code in HONEST
+
+
+def test_a_body_of_many_packed_parts_is_refused(collector: Running) -> None:
+    assert collector.post("/v1/track", gzip.compress(b"") * 50 + gzipped(raw("parts"))).status_code == 200
+    assert collector.post("/v1/track", gzip.compress(b"") * 100_000).status_code == 413

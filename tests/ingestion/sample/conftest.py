@@ -44,7 +44,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read_back(folder: Path) -> Oracle:
     validators: dict[str, Any] = {}
     for name, contract in EVENT_CONTRACTS.items():
-        schema = yaml.safe_load((CONTRACTS / f"{contract}.yml").read_text(encoding="utf-8"))["properties"]
+        content = yaml.safe_load((CONTRACTS / f"{contract}.yml").read_text(encoding="utf-8"))
+        schema = content["versions"][-1]["properties"]
         validators[name] = jsonschema_rs.validator_for(schema)
     oracle = Oracle(folder, validators)
     oracle.run()
