@@ -33,7 +33,10 @@ from ingestion.warehouse import MEMORY_LIMIT, RawWarehouse
 
 CHUNK_LINES = 100_000
 _SQL_FOLDER = Path(__file__).parent / "sql"
-_SELECTED = (_SQL_FOLDER / "replay_lines.sql").read_text(encoding="utf-8")
+_DISCARDED = (_SQL_FOLDER / "discarded_places.sql").read_text(encoding="utf-8")
+# Every statement over the open lines of quarantine begins with this.
+WITH_DISCARDED = f"with discarded as (\n{_DISCARDED})\n"
+_SELECTED = WITH_DISCARDED + (_SQL_FOLDER / "replay_lines.sql").read_text(encoding="utf-8")
 _COMMITS = (_SQL_FOLDER / "replay_commits.sql").read_text(encoding="utf-8")
 _REPLAYED = (_SQL_FOLDER / "replayed_events.sql").read_text(encoding="utf-8")
 _log = structlog.get_logger(__name__)

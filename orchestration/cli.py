@@ -68,6 +68,7 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         seal=lambda: seal_event_log(context.settings, utc_now()),
         now=utc_now,
         keys_file=context.settings.write_keys_path,
+        operator=context.settings.operator,
         resolve_secret=context.settings.resolve_secret,
     )
 

@@ -37,6 +37,7 @@ class IngestionContext:
     seal: Callable[[], SealReport]
     now: Callable[[], datetime]
     keys_file: Path
+    operator: str
     resolve_secret: Callable[[str], str]
 
 

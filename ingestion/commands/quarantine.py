@@ -6,16 +6,16 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from ingestion.commands import quarantine_decisions
 from ingestion.commands.context import IngestionContext, Json, print_json, query
+from ingestion.commands.quarantine_decisions import Code, place_of
 from ingestion.errors import RejectedInputError
-from ingestion.replay import Selection, plan_replay
+from ingestion.replay import WITH_DISCARDED
 
 _SQL_FOLDER = Path(__file__).parents[1] / "sql"
-_COUNTS = (_SQL_FOLDER / "quarantine_counts.sql").read_text(encoding="utf-8")
-_LINES = (_SQL_FOLDER / "quarantine_lines.sql").read_text(encoding="utf-8")
+_COUNTS = WITH_DISCARDED + (_SQL_FOLDER / "quarantine_counts.sql").read_text(encoding="utf-8")
+_LINES = WITH_DISCARDED + (_SQL_FOLDER / "quarantine_lines.sql").read_text(encoding="utf-8")
 _LINE = (_SQL_FOLDER / "quarantine_line.sql").read_text(encoding="utf-8")
-
-Code = Annotated[str | None, typer.Option(help="Only this reason, such as UNKNOWN_EVENT.")]
 
 
 def commands(context: IngestionContext) -> typer.Typer:
@@ -24,18 +24,26 @@ def commands(context: IngestionContext) -> typer.Typer:
 
     @app.command("list")
     def list_quarantine(
+        *,
         code: Code = None,
         most: Annotated[int, typer.Option("--limit", min=0, help="How many lines to show.")] = 20,
+        discarded: Annotated[bool, typer.Option("--discarded", help="Those that were discarded.")] = False,
         as_json: Json = False,
     ) -> None:
         """Counts by reason first, then the newest lines; values are never shown."""
         with context.open_snapshot() as connection:
-            counts = query(connection, _COUNTS, code=code)
-            lines = query(connection, _LINES, code=code, most=most)
+            counts = query(connection, _COUNTS, code=code, is_discarded=discarded)
+            lines = query(connection, _LINES, code=code, is_discarded=discarded, most=most)
+            others = query(connection, _COUNTS, code=code, is_discarded=not discarded)
+        rest = sum(row["lines"] for row in others)
         if as_json:
-            print_json({"total": sum(row["lines"] for row in counts), "counts": counts, "lines": lines})
+            total = sum(row["lines"] for row in counts)
+            name = "open" if discarded else "discarded"
+            print_json({"total": total, name: rest, "counts": counts, "lines": lines})
             return
-        typer.echo(f"{sum(row['lines'] for row in counts)} lines are in quarantine.")
+        which = "were discarded" if discarded else "are in quarantine"
+        also = f" {rest} more {'are open' if discarded else 'were discarded'}." if rest else ""
+        typer.echo(f"{sum(row['lines'] for row in counts)} lines {which}.{also}")
         for row in counts:
             typer.echo(
                 f"{row['lines']:>10}  {row['code']:<20} {row['event_name']:<20} {row['source_system']}"
@@ -54,7 +62,7 @@ def commands(context: IngestionContext) -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         """One line in quarantine with every reason; its content only with --raw."""
-        segment, line = _place(place)
+        segment, line = place_of(place)
         with context.open_snapshot() as connection:
             found = query(connection, _LINE, segment=segment, line=line)
         if not found:
@@ -75,59 +83,8 @@ def commands(context: IngestionContext) -> typer.Typer:
             elif value is not None:
                 typer.echo(f"{name:<20} {value}")
 
-    @app.command("replay")
-    def replay(
-        *,
-        code: Code = None,
-        event: Annotated[str | None, typer.Option(help="Only this event, by the contract's name.")] = None,
-        source: Annotated[str | None, typer.Option(help="Only what this source sent.")] = None,
-        place: Annotated[str | None, typer.Option(help="Only the line at this place.")] = None,
-        yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only the plan is shown.")] = False,
-        as_json: Json = False,
-    ) -> None:
-        """Read lines in quarantine again through today's contracts; what passes is loaded, nothing is sent.
-
-        Without --yes it says what would happen, by the snapshot of the last run.
-        """
-        segment, line = _place(place) if place else (None, None)
-        selection = Selection(code, event, source, segment, line)
-        if yes:
-            report = context.replay(selection)
-        else:
-            with context.open_snapshot() as connection:
-                report = plan_replay(connection, context.registry(), selection)
-        if as_json:
-            print_json(
-                {
-                    "is_done": yes,
-                    "lines": report.lines,
-                    "accepted": report.accepted_by_event,
-                    "duplicates": report.duplicates,
-                    "refused": report.refused_by_code,
-                }
-            )
-            return
-        would = "" if yes else "would be "
-        typer.echo(f"{report.lines} lines in quarantine are meant.")
-        for name, count in report.accepted_by_event.items():
-            typer.echo(f"{count:>10}  {would}accepted    {name}")
-        if report.duplicates:
-            typer.echo(f"{report.duplicates:>10}  duplicates  received again meanwhile")
-        for name, count in report.refused_by_code.items():
-            typer.echo(f"{count:>10}  still refused  {name}")
-        if not yes:
-            typer.echo("Nothing was changed; say --yes to do it.")
-        elif report.accepted:
-            typer.echo("What follows from them is decided by the next `cdp run`.")
-
+    quarantine_decisions.add_to(app, context)
     return app
-
-
-def _place(place: str) -> tuple[str, int]:
-    segment, _, line = place.rpartition(":")
-    if not segment or not line.isdigit():
-        raise RejectedInputError(f"{place!r} is not a place; copy one from `cdp quarantine list`.")
-    return segment, int(line)
 
 
 def _wrong(reason: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ select
     expected,
     found,
 from raw.events_quarantined
-where $code is null or code = $code
+where ($code is null or code = $code)
+    and (segment || ':' || line in (select place from discarded)) = $is_discarded
 order by received_at desc, segment desc, line desc
 limit $most

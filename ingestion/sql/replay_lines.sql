@@ -20,6 +20,7 @@ where ($code is null or code = $code)
     and ($source_system is null or source_system = $source_system)
     and ($segment is null or segment = $segment)
     and ($line is null or line = $line)
+    and ($line is not null or segment || ':' || line not in (select place from discarded))
     and (segment > $after_segment or (segment = $after_segment and line > $after_line))
 order by segment, line
 limit $most

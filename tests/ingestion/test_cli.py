@@ -46,6 +46,7 @@ def app(house: House) -> typer.Typer:
         seal=lambda: seal(house.log, NOW + timedelta(days=3)),
         now=lambda: NOW,
         keys_file=house.folder / "collector" / "write_keys.json",
+        operator="anna",
         resolve_secret=lambda name: name,
     )
     root = typer.Typer()
@@ -73,9 +74,9 @@ def run(app: typer.Typer, *arguments: str, given: bytes | None = None) -> str:
 
 
 def test_contracts_are_checked_and_listed_with_the_calls_they_are_for(app: typer.Typer) -> None:
-    assert "11 contracts and 2 sources are sound" in run(app, "contracts", "check")
+    assert "12 contracts and 2 sources are sound" in run(app, "contracts", "check")
     rows = {row["contract"]: row for row in json.loads(run(app, "contracts", "list", "--json"))}
-    assert len(rows) == 11
+    assert len(rows) == 12
     assert rows["consent_changed"]["calls"] == [
         "web: track Consent Changed",
         "operator: track Consent Changed",
@@ -185,3 +186,53 @@ def test_what_is_over_is_sealed_and_can_be_read_verified_and_counted(app: typer.
     pack.write_bytes(pack.read_bytes()[:-9])
     with pytest.raises(RejectedInputError, match="1 sealed segments are damaged"):
         run(app, "events", "verify")
+
+
+def test_discarded_lines_stay_where_they_are_and_are_asked_about_no_more(
+    app: typer.Typer, house: House
+) -> None:
+    house.receive(
+        raw("m-1"), b"{broken", raw(event="Order Complete"), raw(event="Order Complete", userId="u")
+    )
+    house.load()
+    selected = ("quarantine", "discard", "--code", "UNKNOWN_EVENT", "--reason", "A misspelled test release.")
+    plan = run(app, *selected)
+    assert "2 lines in quarantine are meant." in plan
+    assert "Nothing was changed" in plan
+    assert house.load().received == 0
+    assert json.loads(run(app, *selected, "--yes", "--json")) == {
+        "is_done": True,
+        "lines": 2,
+        "by_code": {"UNKNOWN_EVENT": 2},
+    }
+    assert house.load().accepted == 1
+    listed = run(app, "quarantine", "list")
+    assert listed.splitlines()[0] == "1 lines are in quarantine. 2 more were discarded."
+    assert run(app, "quarantine", "list", "--discarded").startswith(
+        "2 lines were discarded. 1 more are open."
+    )
+    assert "0 lines in quarantine are meant." in run(app, *selected, "--yes")
+    assert house.load().received == 0
+    assert house.rows("select count(*) from raw.events_quarantined") == [(3,)]
+    assert house.rows(
+        "select sum(received) = sum(accepted + duplicates + quarantined) from raw.event_batches"
+    ) == [(True,)]
+    [(decided_by, reason)] = house.rows(
+        "select properties ->> 'decided_by', properties ->> 'reason' from raw.events "
+        "where event_name = 'quarantine_discarded'"
+    )
+    assert (decided_by, reason) == ("anna", "A misspelled test release.")
+    [(place,)] = house.rows(
+        "select segment || ':' || line from raw.events_quarantined where event_id is not null limit 1"
+    )
+    assert "1 lines in quarantine are meant." in run(app, "quarantine", "replay", "--place", place)
+    assert "1 lines in quarantine are meant." in run(app, "quarantine", "replay")
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 1001])
+def test_a_discard_needs_a_reason_that_others_can_read(app: typer.Typer, house: House, reason: str) -> None:
+    house.receive(b"{broken")
+    house.load()
+    with pytest.raises(RejectedInputError, match="say it in a sentence"):
+        run(app, "quarantine", "discard", "--reason", reason, "--yes")
+    assert house.load().received == 0

@@ -1,0 +1,69 @@
+"""Lines in quarantine that will never be facts: an operator says so once, as an event like any other.
+
+Nothing is removed. The decision enters through the event log, so it has its time, its reason and its author,
+can be read as of an earlier moment, and survives a rebuild of the warehouse. From the next load on, the lines
+are left out of what is open and of replays, but for a replay that names the very place.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import orjson
+
+from ingestion.errors import RejectedInputError
+from ingestion.event_log import Record, format_time
+from ingestion.replay import WITH_DISCARDED, Selection
+
+OPERATOR_SOURCE = "operator"
+PLACES_IN_EVENT = 1000
+# An event needs somebody it is about; this is the house itself, and no person is made of an account.
+ACCOUNT = "operations"
+_SQL_FOLDER = Path(__file__).parent / "sql"
+_PLACES = WITH_DISCARDED + (_SQL_FOLDER / "quarantine_places.sql").read_text("utf-8")
+
+
+@dataclass(frozen=True)
+class DiscardPlan:
+    """The lines that would be discarded, and how many there are of each reason."""
+
+    places: tuple[str, ...] = ()
+    by_code: dict[str, int] = field(default_factory=dict)
+
+
+def plan_discard(connection: duckdb.DuckDBPyConnection, selection: Selection) -> DiscardPlan:
+    """What a discard of these lines would mean; only reads."""
+    found = connection.execute(_PLACES, selection.parameters()).fetchall()
+    return DiscardPlan(
+        tuple(place for place, _ in found), dict(sorted(Counter(code for _, code in found).items()))
+    )
+
+
+def discard_records(plan: DiscardPlan, *, reason: str, decided_by: str, at: datetime) -> Iterator[Record]:
+    """The decision as records of the event log, at most PLACES_IN_EVENT places in each.
+
+    Raises RejectedInputError for a reason or an author that says nothing.
+    """
+    for name, value, most in (("--reason", reason, 1000), ("the operator's name", decided_by, 200)):
+        if not value.strip() or len(value) > most:
+            raise RejectedInputError(
+                f"{name} has {len(value.strip())} characters, expected 1 to {most}; others will read it "
+                "later, so say it in a sentence."
+            )
+    for start in range(0, len(plan.places), PLACES_IN_EVENT):
+        places = plan.places[start : start + PLACES_IN_EVENT]
+        properties = {"places": places, "reason": reason.strip(), "decided_by": decided_by.strip()}
+        content = orjson.dumps([properties, format_time(at)])
+        message = {
+            "messageId": "discard-" + hashlib.sha256(content).hexdigest()[:32],
+            "type": "track",
+            "event": "Quarantine Discarded",
+            "context": {"groupId": ACCOUNT},
+            "timestamp": format_time(at),
+            "properties": properties,
+        }
+        yield Record(at, OPERATOR_SOURCE, orjson.dumps(message))
