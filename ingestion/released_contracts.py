@@ -17,6 +17,23 @@ def released_ref(folder: Path) -> str | None:
     return next((ref for ref in RELEASED_REFS if _commit(folder, ref)), None)
 
 
+def compared_contracts(folder: Path, against: str | None) -> tuple[tuple[ContractFile, ...] | None, str]:
+    """What today's contracts are compared with, and in words what that is; nothing to compare with is None.
+
+    A commit that was asked for must be readable. The main branch need not be: a change that mends it has
+    to pass.
+    """
+    if against is not None:
+        return released_contracts(folder, against), f"compared with {against}"
+    ref = released_ref(folder)
+    if ref is None:
+        return None, "not in git, so compared with nothing released"
+    try:
+        return released_contracts(folder, ref), f"compared with {ref}"
+    except ContractError as error:
+        return None, f"compared with nothing released, because it is wrong there. {error}"
+
+
 def released_contracts(folder: Path, ref: str) -> tuple[ContractFile, ...]:
     """Every contract of the folder as it stood at the ref.
 

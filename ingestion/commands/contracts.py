@@ -8,7 +8,7 @@ import typer
 from ingestion.commands.context import IngestionContext, Json, print_json
 from ingestion.contract_check import ContractChange, check_contracts
 from ingestion.errors import RejectedInputError
-from ingestion.released_contracts import released_contracts, released_ref
+from ingestion.released_contracts import compared_contracts
 
 
 def commands(context: IngestionContext) -> typer.Typer:
@@ -29,9 +29,7 @@ def commands(context: IngestionContext) -> typer.Typer:
         published was edited or removed.
         """
         registry = context.registry()
-        folder = registry.contracts_folder
-        ref = against or released_ref(folder)
-        released = released_contracts(folder, ref) if ref else None
+        released, compared = compared_contracts(registry.contracts_folder, against)
         changes = check_contracts(registry.files, released)
         wrong = sum(len(change.problems) for change in changes)
         if as_json:
@@ -40,7 +38,7 @@ def commands(context: IngestionContext) -> typer.Typer:
                     "contracts": len(registry.files),
                     "versions": sum(len(file.versions) for file in registry.files),
                     "sources": len(registry.sources),
-                    "against": ref,
+                    "compared": compared,
                     "problems": wrong,
                     "changes": [asdict(change) for change in changes if change.is_new],
                 }
@@ -48,8 +46,7 @@ def commands(context: IngestionContext) -> typer.Typer:
         else:
             _print_changes([change for change in changes if change.is_new or change.problems])
             typer.echo(
-                f"{len(registry.files)} contracts and {len(registry.sources)} sources are sound; "
-                + (f"compared with {ref}." if ref else "not in git, so compared with nothing released.")
+                f"{len(registry.files)} contracts and {len(registry.sources)} sources are sound; {compared}."
             )
         if wrong:
             raise RejectedInputError(

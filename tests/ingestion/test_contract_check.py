@@ -11,7 +11,7 @@ import yaml
 from ingestion.contract_check import ContractChange, check_contracts
 from ingestion.errors import ContractError, RejectedInputError
 from ingestion.registry import CONTRACTS_FOLDER, load_registry
-from ingestion.released_contracts import released_contracts, released_ref
+from ingestion.released_contracts import compared_contracts, released_contracts, released_ref
 
 OWNER = "web-data@shop.example"
 
@@ -174,6 +174,19 @@ def test_a_released_set_that_cannot_be_read_is_named_with_its_commit(contracts: 
     (contracts.folder / "signed_up.yml").write_text(before)
     with pytest.raises(ContractError, match=r"At main: signed_up\.yml cannot be read as YAML"):
         contracts.check()
+    with pytest.raises(ContractError, match="At main"):
+        compared_contracts(contracts.folder, "main")
+
+
+def test_a_change_that_mends_the_main_branch_can_pass(contracts: Contracts) -> None:
+    assert compared_contracts(contracts.folder, None)[1] == "compared with main"
+    (contracts.folder / "signed_up.yml").write_text("name: [")
+    contracts.commit()
+    released, compared = compared_contracts(contracts.folder, None)
+    assert released is None
+    assert compared.startswith(
+        "compared with nothing released, because it is wrong there. At main: signed_up"
+    )
 
 
 def test_outside_git_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
