@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 import jsonschema_rs
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from ingestion.yaml_files import Declared
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
@@ -23,12 +25,6 @@ UNIT = "x-unit"
 MEANING = "x-meaning"
 # From what anybody may know to what must be kept most carefully.
 PII_CLASSES = ("none", "indirect", "direct", "sensitive")
-
-
-class Declared(BaseModel):
-    """What people write in YAML: no unknown keys, no change after reading, no values in errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Owner(Declared):

@@ -17,9 +17,9 @@ import orjson
 
 from ingestion.errors import RejectedInputError
 from ingestion.event_log import Record, format_time
+from ingestion.registry import OPERATOR_SOURCE
 from ingestion.replay import WITH_DISCARDED, Selection
 
-OPERATOR_SOURCE = "operator"
 PLACES_IN_EVENT = 1000
 # An event needs somebody it is about; this is the house itself, and no person is made of an account.
 ACCOUNT = "operations"

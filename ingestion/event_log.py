@@ -239,7 +239,7 @@ class EventLog:
     def read_range(self, received_from: datetime, received_to: datetime) -> Iterator[Line]:
         """Every whole line received from the one moment to before the other, with its place; flat memory.
 
-        A line that is no record has no time of its own; it is given with its day.
+        A line that is no record has no time of its own; it goes with the line before it.
         """
         first, last = format_time(received_from), format_time(received_to)
         for name, end in self.segments().items():
@@ -249,12 +249,13 @@ class EventLog:
             if sealed and (sealed.last_received_at < first or sealed.first_received_at >= last):
                 continue
             with self.open_segment(name) as file:
-                number = 0
-                while file.tell() < end:
-                    line, number = file.readline(), number + 1
-                    time = line[:_TIME_CHARACTERS].decode("ascii", "replace")
-                    is_record = line[_TIME_CHARACTERS : _TIME_CHARACTERS + 1] == b"\t"
-                    if not is_record or first <= time < last:
+                number, at, time = 0, 0, ""
+                while at < end:
+                    line = file.readline()
+                    number, at = number + 1, at + len(line)
+                    if line[_TIME_CHARACTERS : _TIME_CHARACTERS + 1] == b"\t":
+                        time = line[:_TIME_CHARACTERS].decode("ascii", "replace")
+                    if first <= time < last:
                         yield Line(name, number, line)
 
     def sealed(self) -> Manifest:

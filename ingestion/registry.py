@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ingestion.contract import Contract, ContractFile, Declared, Filled, Name, Owner, version_key
-from ingestion.contract_files import parse, read_contract_file, read_text, refuse_repeats
+from ingestion.contract import Contract, ContractFile, Filled, Name, Owner, version_key
+from ingestion.contract_files import read_contract_file
 from ingestion.errors import ContractError
 from ingestion.wires import NAMED_CALLS
+from ingestion.yaml_files import Declared, parse, read_text, refuse_repeats
 
 CONTRACTS_FOLDER = Path(__file__).parent / "contracts"
+# The source of what operators decide by hand.
+OPERATOR_SOURCE = "operator"
 SOURCES_FILE = Path(__file__).parent / "sources" / "event_sources.yml"
 
 

@@ -20,6 +20,7 @@ from ingestion.sealed_segments import (
     Pack,
     PackWriter,
     SealedSegment,
+    checksum_of,
     content_checksum,
     open_pack,
     read_manifest,
@@ -104,9 +105,17 @@ def _compact(log: EventLog, now: datetime, archive_url: str | None) -> int:
 
 
 def verify(log: EventLog) -> list[Damage]:
-    """Read every sealed byte again; returns what is missing or not what it was."""
+    """Read every stored and every sealed byte again; returns what is missing or not what it was."""
     manifest = read_manifest(log.root)
     found = []
+    for pack in manifest.packs.values():
+        try:
+            with open_pack(log.root, pack) as stored:
+                checksum = checksum_of(stored)
+        except EventLogDamagedError as error:
+            checksum = str(error)
+        if checksum != pack.sha256:
+            found.append(Damage(pack.address, pack.sha256, checksum))
     for segment in manifest.segments.values():
         try:
             checksum = content_checksum(log.root, manifest, segment)

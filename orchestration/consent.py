@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-OPERATOR_SOURCE = "operator"
 POLICY_VERSION = "operator"
 
 

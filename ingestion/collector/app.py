@@ -10,7 +10,7 @@ import binascii
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -57,8 +57,16 @@ class Collector:
 
     async def collect(self, request: Request, route: str, read: Reader) -> Response:
         """Take the messages of one request."""
+        return await self._answered(route, self._collect(request, read))
+
+    async def webhook(self, request: Request) -> Response:
+        """Take what a destination reports, once its signature is good."""
+        return await self._answered("webhook", self._webhook(request))
+
+    async def _answered(self, route: str, taking: Awaitable[Response]) -> Response:
+        """The answer of a request, whatever keeps it from being taken; counted by route."""
         try:
-            response = await self._collect(request, read)
+            response = await taking
         except RefusedBodyError as refusal:
             response = _answer(refusal.status, refusal.reason)
         except ClientDisconnect:
@@ -121,19 +129,6 @@ class Collector:
             return _unauthorised()
         return _answer(503, "The write keys cannot be read now; send it again.", retry=True)
 
-    async def webhook(self, request: Request) -> Response:
-        """Take what a destination reports, once its signature is good."""
-        try:
-            response = await self._webhook(request)
-        except RefusedBodyError as refusal:
-            response = _answer(refusal.status, refusal.reason)
-        except ClientDisconnect:
-            response = _answer(400, "The sender hung up.")
-        except TransientIngestionError:
-            response = _answer(503, "The event log cannot take this now; send it again.", retry=True)
-        self.metrics.answered("webhook", response.status_code)
-        return response
-
     async def _webhook(self, request: Request) -> Response:
         destination: str = request.path_params["destination"]
         sent = await read_body(
@@ -142,8 +137,7 @@ class Collector:
         received_at = self.clock()
         delivery_id = self.webhooks.delivery_id(destination, request.headers, sent)
         if delivery_id is None:
-            status = 401 if self.webhooks.knows(destination) else 404
-            return _answer(status, "No destination that reports here signed this message.")
+            return _answer(401, "No destination that reports here signed this message.")
         try:
             body = unpacked(sent, max_bytes=self.config.max_body_bytes)
         except TornBodyError as torn:

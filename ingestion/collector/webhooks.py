@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from ingestion.collector.verifiers.hmac_sha256 import HmacSha256
 from ingestion.collector.verifiers.standard_webhooks import StandardWebhooks
+from ingestion.contract import Name
 from ingestion.errors import FatalIngestionError
+from ingestion.yaml_files import Declared, parse, read_text, refuse_repeats
 
 WEBHOOKS_FILE = Path(__file__).parents[1] / "sources" / "webhooks.yml"
 _HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
@@ -32,12 +33,10 @@ class Verifier(Protocol):
         ...
 
 
-class Webhook(BaseModel):
+class Webhook(Declared):
     """One destination that reports to us. `secrets` are names of environment variables, all valid at once."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    destination: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    destination: Name
     verifier: Literal["standard_webhooks", "hmac_sha256"]
     secrets: Annotated[tuple[_SecretName, ...], Field(min_length=1)]
     header: _HeaderName | None = None
@@ -45,9 +44,7 @@ class Webhook(BaseModel):
     id_header: _HeaderName | None = None
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
+class _Document(Declared):
     webhooks: tuple[Webhook, ...]
 
 
@@ -67,14 +64,10 @@ class Webhooks:
         # An unknown destination is checked as long as a known one, so that time does not tell them apart.
         self._nobody = StandardWebhooks(("whsec_" + secrets.token_hex(16),))
 
-    def knows(self, destination: str) -> bool:
-        """Whether the destination may report here."""
-        return destination in self._verifiers
-
     def delivery_id(self, destination: str, headers: Mapping[str, str], body: bytes) -> str | None:
         """As `Verifier.delivery_id`; nothing for an unknown destination."""
         found = self._verifiers.get(destination, self._nobody).delivery_id(headers, body)
-        return found if self.knows(destination) else None
+        return found if destination in self._verifiers else None
 
 
 def load_webhooks(
@@ -85,21 +78,13 @@ def load_webhooks(
     Raises FatalIngestionError for a file that is wrong, a destination that is no source, and a secret that
     cannot be used; `resolve_secret` raises its own error for one that is not there.
     """
-    try:
-        document = _Document.model_validate(yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader))
-    except FileNotFoundError:
+    if not path.exists():
         return ()
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise FatalIngestionError(f"{path.name}: key '{key}' is wrong: {first['msg']}.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FatalIngestionError(f"{path.name} cannot be read as YAML; correct the file.") from error
-    found: dict[str, SecretWebhook] = {}
+    document = parse(path.name, read_text(path), _Document)
+    refuse_repeats(path.name, (each.destination for each in document.webhooks))
+    found = []
     for each in document.webhooks:
         name = each.destination
-        if name in found:
-            raise FatalIngestionError(f"{path.name}: destination {name!r} is there twice; keep one.")
         if name not in sources:
             raise FatalIngestionError(
                 f"{path.name}: destination {name!r} is no source of event_sources.yml; add it there, with "
@@ -109,15 +94,16 @@ def load_webhooks(
             raise FatalIngestionError(
                 f"{path.name}: destination {name!r} needs 'header' with verifier hmac_sha256, and only there."
             )
-        found[name] = SecretWebhook(each, tuple(resolve_secret(secret) for secret in each.secrets))
+        webhook = SecretWebhook(each, tuple(resolve_secret(secret) for secret in each.secrets))
         try:
-            _verifier(found[name])
+            _verifier(webhook)
         except Exception as error:
             raise FatalIngestionError(
                 f"{path.name}: a secret of destination {name!r} ({', '.join(each.secrets)}) cannot be used "
                 f"with {each.verifier}; expected one of the form whsec_ and base64."
             ) from error
-    return tuple(found.values())
+        found.append(webhook)
+    return tuple(found)
 
 
 def _verifier(webhook: SecretWebhook) -> Verifier:

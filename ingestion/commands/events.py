@@ -89,10 +89,11 @@ def commands(context: IngestionContext) -> typer.Typer:
         else:
             for each in damages:
                 typer.echo(f"{each.place}: expected {each.expected}, found {each.found}")
-            typer.echo(f"{len(log.sealed().segments)} sealed segments read, {len(damages)} damaged.")
+            typer.echo(f"{len(log.sealed().segments)} sealed segments read, {len(damages)} places damaged.")
         if damages:
             raise RejectedInputError(
-                f"{len(damages)} sealed segments are damaged; restore the files named above from their copy."
+                f"{len(damages)} places of the event log are damaged; restore the files named above from "
+                "their copy."
             )
 
     @app.command("read")

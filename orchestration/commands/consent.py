@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from ingestion.event_log import EventLog, Record
+from ingestion.registry import OPERATOR_SOURCE
 from orchestration.commands.explain import normalise
-from orchestration.consent import OPERATOR_SOURCE, ConsentChange, consent_event, to_line
+from orchestration.consent import ConsentChange, consent_event, to_line
 from orchestration.context import Context, context_of, echo_json
 from orchestration.errors import FatalOrchestrationError, SnapshotMissingError
 from orchestration.sql_files import one_row

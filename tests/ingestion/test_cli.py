@@ -175,7 +175,7 @@ def test_what_is_over_is_sealed_and_can_be_read_verified_and_counted(app: typer.
     assert "1 segments sealed" in run(app, "events", "seal")
     counts = json.loads(run(app, "events", "status", "--json"))
     assert (counts["segments"], counts["sealed"], counts["first_day"]) == (1, 1, "2010-12-01")
-    assert "1 sealed segments read, 0 damaged." in run(app, "events", "verify")
+    assert "1 sealed segments read, 0 places damaged." in run(app, "events", "verify")
     whole = run(app, "events", "read", "--from", "2010-12-01", "--to", "2010-12-02", "--source", "web")
     assert [line.split("\t")[0] for line in whole.splitlines()] == [
         "2010-12-01/000001.log:1",
@@ -184,7 +184,7 @@ def test_what_is_over_is_sealed_and_can_be_read_verified_and_counted(app: typer.
     assert run(app, "events", "read", "--from", "2010-12-02", "--to", "2010-12-03") == ""
     [pack] = (house.log.root / "sealed").iterdir()
     pack.write_bytes(pack.read_bytes()[:-9])
-    with pytest.raises(RejectedInputError, match="1 sealed segments are damaged"):
+    with pytest.raises(RejectedInputError, match="2 places of the event log are damaged"):
         run(app, "events", "verify")
 
 

@@ -112,9 +112,33 @@ def test_a_byte_that_changed_is_found_and_never_read_as_if_it_were_right(tmp_pat
     data = bytearray(pack.read_bytes())
     data[len(data) // 2] ^= 1
     pack.write_bytes(data)
-    assert len(verify(log)) == 1
+    assert verify(log)[0].place == "sealed/000001.zst"
+    assert len(verify(log)) == 2
     with pytest.raises(EventLogDamagedError, match="Restore that file from its copy"):
         content(log)
+
+
+def test_a_byte_that_no_segment_needs_is_checked_too(tmp_path: Path) -> None:
+    log = filled(tmp_path)
+    seal(log, LATER)
+    [pack] = (tmp_path / "sealed").iterdir()
+    pack.write_bytes(pack.read_bytes() + b"x")
+    assert [each.place for each in verify(log)] == ["sealed/000001.zst"]
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_a_line_that_is_no_record_belongs_to_the_time_of_the_line_before(
+    tmp_path: Path, is_sealed: bool
+) -> None:
+    log = EventLog(tmp_path)
+    log.append([Record(NOW, "web", b"{}")])
+    with (tmp_path / "2010-12-01" / "000001.log").open("ab") as file:
+        file.write(b"no record\n")
+    log.append([Record(NOW + timedelta(hours=2), "web", b"{}")])
+    if is_sealed:
+        seal(log, LATER)
+    ranges = [(NOW + timedelta(hours=hour), NOW + timedelta(hours=hour + 1)) for hour in range(4)]
+    assert [[line.number for line in log.read_range(*each)] for each in ranges] == [[1, 2], [], [3], []]
 
 
 def test_a_pack_that_is_gone_and_a_manifest_that_is_no_manifest_are_named(tmp_path: Path) -> None:
