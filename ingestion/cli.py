@@ -2,7 +2,7 @@
 
 import typer
 
-from ingestion.commands import collect, contracts, events, keys, quarantine
+from ingestion.commands import collect, contracts, events, keys, quarantine, replay
 from ingestion.commands.context import IngestionContext
 
 __all__ = ["IngestionContext", "commands"]
@@ -16,4 +16,5 @@ def commands(context: IngestionContext) -> dict[str, typer.Typer]:
         "events": events.commands(context),
         "keys": keys.commands(context),
         "quarantine": quarantine.commands(context),
+        "replay": replay.commands(context),
     }

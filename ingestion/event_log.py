@@ -36,7 +36,7 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 BATCH_BYTES = 16 * 1024 * 1024
 BATCH_LINES = 250_000
 _IMPORT_LINES = 20_000
-_TIME_CHARACTERS = 24
+TIME_CHARACTERS = 24
 _WAITING_LINES = 10_000
 _SOURCE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -75,14 +75,6 @@ class Slice:
     def lines(self) -> int:
         """How many records the slice holds."""
         return self.last_line - self.first_line + 1
-
-
-class Line(NamedTuple):
-    """A line of the log with its place; `record` ends with its line feed."""
-
-    segment: str
-    number: int
-    record: bytes
 
 
 @dataclass(frozen=True)
@@ -236,28 +228,6 @@ class EventLog:
             f"Segment {name} is neither in {self.root} nor in its manifest; restore it from its copy."
         )
 
-    def read_range(self, received_from: datetime, received_to: datetime) -> Iterator[Line]:
-        """Every whole line received from the one moment to before the other, with its place; flat memory.
-
-        A line that is no record has no time of its own; it goes with the line before it.
-        """
-        first, last = format_time(received_from), format_time(received_to)
-        for name, end in self.segments().items():
-            sealed = self.sealed().segments.get(name)
-            if not first[:10] <= name[:10] <= last[:10]:
-                continue
-            if sealed and (sealed.last_received_at < first or sealed.first_received_at >= last):
-                continue
-            with self.open_segment(name) as file:
-                number, at, time = 0, 0, ""
-                while at < end:
-                    line = file.readline()
-                    number, at = number + 1, at + len(line)
-                    if line[_TIME_CHARACTERS : _TIME_CHARACTERS + 1] == b"\t":
-                        time = line[:_TIME_CHARACTERS].decode("ascii", "replace")
-                    if first <= time < last:
-                        yield Line(name, number, line)
-
     def sealed(self) -> Manifest:
         """The manifest as it is now; read again only when it was replaced."""
         try:
@@ -395,7 +365,7 @@ def _archived_time(raw: bytes) -> str | None:
     try:
         given = orjson.loads(raw)["receivedAt"]
         moment = datetime.fromisoformat(given)
-        if len(given) == _TIME_CHARACTERS and given[19] == "." and given[23] == "Z":
+        if len(given) == TIME_CHARACTERS and given[19] == "." and given[23] == "Z":
             return str(given)
         return format_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, KeyError, TypeError, OverflowError):

@@ -251,6 +251,15 @@ def _at_version(registry: Registry, message: dict[str, Any], contract: Contract)
     return registry.version_of(contract, asked) if isinstance(asked, str) else None
 
 
+def happened_at(message: object, received_at: datetime) -> datetime | None:
+    """When an event happened, its sender's clock corrected; nothing where no usable time is said."""
+    if not isinstance(message, dict):
+        return None
+    note = note_of(message)
+    found = _occurred_at(as_segment(message, note.get("wire")), received_at, clock_error(note, received_at))
+    return found if isinstance(found, datetime) else None
+
+
 def _occurred_at(message: dict[str, Any], received_at: datetime, clock_error: timedelta) -> datetime | Reason:
     path = "timestamp" if message.get("timestamp") is not None else "originalTimestamp"
     value = message.get(path)

@@ -6,7 +6,7 @@ instant. See docs/decisions/0002-event-log.md.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -83,8 +83,8 @@ def load_events(
     with RawWarehouse(warehouse, work_folder, memory_limit=memory_limit) as raw:
         refuse_other_key(raw, key)
         report = EventLoadReport(healed_rows=heal(raw))
-        batches = log.unread(_read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)
-        for group in _grouped(validated_batches(log, registry, batches, raw.files_folder), group_bytes):
+        batches = log.unread(read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)
+        for group in grouped(validated_batches(log, registry, batches, raw.files_folder), group_bytes):
             loaded = _load_group(raw, log, registry, group, key=key, now=clock())
             _log.info(
                 "events.loaded",
@@ -133,19 +133,21 @@ def heal(raw: RawWarehouse) -> int:
 
 
 def take_replayed_out(raw: RawWarehouse) -> None:
-    """The end of a replay: a line that was replayed is no longer in quarantine."""
+    """The end of a replay: a line that was replayed is no longer in quarantine for the former reason."""
     raw.connection.execute(
         "delete from raw.events_quarantined using raw.events_replayed as replayed "
-        "where events_quarantined.segment = replayed.segment and events_quarantined.line = replayed.line"
+        "where events_quarantined.segment = replayed.segment and events_quarantined.line = replayed.line "
+        "and events_quarantined.batch_id = replayed.quarantined_in"
     )
 
 
-def _read_to(raw: RawWarehouse) -> dict[str, int]:
+def read_to(raw: RawWarehouse) -> dict[str, int]:
+    """Segment to the byte up to which it is loaded."""
     rows = raw.connection.execute("select segment, max(end_byte) from raw.event_batches group by segment")
     return dict(rows.fetchall())
 
 
-def _grouped(batches: Iterable[ValidatedBatch], size: int) -> Iterator[list[ValidatedBatch]]:
+def grouped(batches: Iterable[ValidatedBatch], size: int) -> Iterator[list[ValidatedBatch]]:
     """Several batches to one load, because each load of dlt has a fixed cost."""
     group: list[ValidatedBatch] = []
     for batch in batches:
@@ -171,7 +173,7 @@ def _load_group(
     found = deduplicate(raw, accepted)
     accepted, duplicates = found.accepted, found.duplicates
     refused = [batch.tables.quarantined for batch in group]
-    quarantined = pa.concat_tables([*refused, _conflict_rows(log, group, found.conflicts)])
+    quarantined = pa.concat_tables([*refused, conflict_rows(log, group, found.conflicts)])
     connection = raw.connection
     connection.register("accepted", accepted)
     connection.register("duplicates", duplicates)
@@ -194,7 +196,7 @@ def _load_group(
     return report
 
 
-def _conflict_rows(log: EventLog, group: list[ValidatedBatch], conflicts: pa.Table) -> pa.Table:
+def conflict_rows(log: EventLog, group: Sequence[ValidatedBatch], conflicts: pa.Table) -> pa.Table:
     """Rows of raw.events_quarantined for events in conflict, each with its line as it stands in the log."""
     rows = []
     by_place = {(row["segment"], row["line"]): row for row in conflicts.to_pylist()}

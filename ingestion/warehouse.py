@@ -70,6 +70,11 @@ class RawWarehouse:
                 dataset_name=DATASET,
             )
             self._create_missing_tables()
+            # What deduplication compares with; a replay of a range sets both otherwise.
+            self.connection.execute(
+                "create temp view known_events as select *, false as is_reread from raw.events"
+            )
+            self.connection.execute("create temp table reread_places (segment varchar, line bigint)")
             self._open = stack.pop_all()
         return self
 

@@ -15,6 +15,7 @@ from activation.ledger import Ledger
 from ingestion import cli as ingestion
 from ingestion.event_log import EventLog
 from ingestion.identifiers import IdentifierKey
+from ingestion.range_replay import RangeReplay, RangeReport, drop_replay, replay_range
 from ingestion.registry import load_registry
 from ingestion.replay import ReplayReport, Selection, replay_quarantine
 from orchestration.commands import consent, explain, look, operate, run, sample
@@ -22,6 +23,7 @@ from orchestration.context import Context
 from orchestration.errors import DeploymentError
 from orchestration.receive import seal_event_log
 from orchestration.settings import Settings, utc_now
+from orchestration.snapshot import publish_snapshot
 
 OURS = ("orchestration", "ingestion", "activation")
 
@@ -65,6 +67,8 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         open_snapshot=context.snapshot,
         clock=context.business_now,
         replay=lambda selection: _replay(context, selection),
+        replay_range=lambda asked: _replay_range(context, asked),
+        drop_replay=lambda schema: _drop_replay(context, schema),
         seal=lambda: seal_event_log(context.settings, utc_now()),
         now=utc_now,
         keys_file=context.settings.write_keys_path,
@@ -85,6 +89,30 @@ def _replay(context: Context, selection: Selection) -> ReplayReport:
             clock=utc_now,
             memory_limit=settings.warehouse_memory_limit,
         )
+
+
+def _replay_range(context: Context, asked: RangeReplay) -> RangeReport:
+    settings = context.settings
+    with context.locked("cdp replay range"):
+        report = replay_range(
+            asked,
+            log=EventLog(settings.event_log_dir),
+            registry=load_registry(),
+            warehouse=settings.warehouse_path,
+            work_folder=settings.ingestion_dir,
+            key=IdentifierKey(context.deployment.identifier_key()),
+            clock=utc_now,
+            memory_limit=settings.warehouse_memory_limit,
+        )
+        publish_snapshot(context.warehouse, settings.snapshot_path)
+    return report
+
+
+def _drop_replay(context: Context, schema: str) -> None:
+    settings = context.settings
+    with context.locked("cdp replay drop"):
+        drop_replay(schema, warehouse=settings.warehouse_path, work_folder=settings.ingestion_dir)
+        publish_snapshot(context.warehouse, settings.snapshot_path)
 
 
 def activation_context(context: Context) -> activation.ActivationContext:

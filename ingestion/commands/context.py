@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +11,24 @@ import duckdb
 import orjson
 import typer
 
+from ingestion.errors import RejectedInputError
 from ingestion.event_log import EventLog
+from ingestion.range_replay import RangeReplay, RangeReport
 from ingestion.registry import Registry
 from ingestion.replay import ReplayReport, Selection
 from ingestion.sealing import SealReport
+from ingestion.time_ranges import Axis, TimeRange
 
+_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+RangeStart = Annotated[
+    datetime | None, typer.Option("--from", help="First moment of receipt, UTC.", formats=_MOMENTS)
+]
+RangeEnd = Annotated[
+    datetime | None, typer.Option("--to", help="Moment of receipt to stop before, UTC.", formats=_MOMENTS)
+]
+ByEventTime = Annotated[
+    bool, typer.Option("--by-event-time", help="The range is of when events happened, not of receipt.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -23,10 +36,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 class IngestionContext:
     """What the commands are given. Nothing is opened before a command needs it.
 
-    `open_snapshot` yields a read-only connection to the warehouse; `replay` runs under its lock. `seal`
-    closes what is over in the event log. `clock`
-    gives the time in which facts live, which for the sample is its own; `now` the real time, for keys.
-    `resolve_secret` gives a secret by its name.
+    `open_snapshot` yields a read-only connection to the warehouse; what replays runs under its lock, and for
+    a range publishes a new snapshot. `seal` closes what is over in the event log. `clock` gives the time in
+    which facts live, which for the sample is its own; `now` the real time, for keys. `resolve_secret` gives
+    a secret by its name.
     """
 
     registry: Callable[[], Registry]
@@ -34,11 +47,23 @@ class IngestionContext:
     open_snapshot: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
     clock: Callable[[], datetime]
     replay: Callable[[Selection], ReplayReport]
+    replay_range: Callable[[RangeReplay], RangeReport]
+    drop_replay: Callable[[str], None]
     seal: Callable[[], SealReport]
     now: Callable[[], datetime]
     keys_file: Path
     operator: str
     resolve_secret: Callable[[str], str]
+
+
+def time_range(start: datetime | None, end: datetime | None, *, by_event_time: bool) -> TimeRange:
+    """The range that a person asked for; the terminal's times are UTC."""
+    if start is None or end is None:
+        raise RejectedInputError(
+            "A range has two ends; give --from and --to, such as --from 2026-11-01 --to 2026-11-08."
+        )
+    axis: Axis = "happened" if by_event_time else "received"
+    return TimeRange(start.replace(tzinfo=UTC), end.replace(tzinfo=UTC), axis)
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> list[dict[str, Any]]:

@@ -3,18 +3,25 @@
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
 
-from ingestion.commands.context import IngestionContext, Json, print_json
+from ingestion.commands.context import (
+    ByEventTime,
+    IngestionContext,
+    Json,
+    RangeEnd,
+    RangeStart,
+    print_json,
+    time_range,
+)
 from ingestion.errors import RejectedInputError
 from ingestion.event_log import Record
 from ingestion.sealing import verify
-
-_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+from ingestion.time_ranges import lines_in
 
 
 def commands(context: IngestionContext) -> typer.Typer:
@@ -98,21 +105,14 @@ def commands(context: IngestionContext) -> typer.Typer:
 
     @app.command("read")
     def read(
-        received_from: Annotated[
-            datetime, typer.Option("--from", help="First moment of receipt, UTC.", formats=_MOMENTS)
-        ],
-        received_to: Annotated[
-            datetime, typer.Option("--to", help="Moment of receipt to stop before, UTC.", formats=_MOMENTS)
-        ],
+        start: RangeStart,
+        end: RangeEnd,
+        *,
+        by_event_time: ByEventTime = False,
         source: Annotated[str | None, typer.Option(help="Only what this source sent.")] = None,
     ) -> None:
         """Print what was received in a range of time, verbatim: place, then the record."""
-        if received_from >= received_to:
-            raise RejectedInputError(f"--from {received_from} is not before --to {received_to}; swap them.")
-        lines = context.event_log().read_range(
-            received_from.replace(tzinfo=UTC), received_to.replace(tzinfo=UTC)
-        )
-        for line in lines:
+        for line in lines_in(context.event_log(), time_range(start, end, by_event_time=by_event_time)):
             if source is None or line.record.split(b"\t", 2)[1:2] == [source.encode()]:
                 sys.stdout.buffer.write(b"%b:%d\t%b" % (line.segment.encode(), line.number, line.record))
 

@@ -13,8 +13,9 @@ originals as (
     where event_id in (select event_id from repeated)
     union all
     select event_id, event_name, user_id, account_id, anonymous_id, consent, properties
-    from raw.events
+    from known_events
     where event_id in (select event_id from repeated)
+        and (is_reread or (segment, line) not in (select (segment, line) from reread_places))
 )
 
 select repeated.position

@@ -1,4 +1,5 @@
 -- The positions of the accepted rows whose event_id was loaded in the horizon or stands earlier in the log.
+-- What a replay reads again (reread_places) counts as the replay judged it so far, not as it was loaded.
 with repeated as (
     select event_id
     from accepted
@@ -18,10 +19,14 @@ later as (
 ),
 
 loaded as (
-    select events.event_id
-    from raw.events
-    semi join accepted on events.event_id = accepted.event_id
-    where events.received_at >= (select min(accepted.received_at) - interval 30 days from accepted)
+    select known.event_id
+    from known_events as known
+    semi join accepted on known.event_id = accepted.event_id
+    anti join reread_places as reread
+        on known.segment = reread.segment
+        and known.line = reread.line
+        and not known.is_reread
+    where known.received_at >= (select min(accepted.received_at) - interval 30 days from accepted)
 )
 
 select accepted.position

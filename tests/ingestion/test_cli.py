@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from ingestion.cli import IngestionContext, commands
 from ingestion.errors import RejectedInputError
+from ingestion.range_replay import drop_replay, replay_range
 from ingestion.registry import Registry, load_registry
 from ingestion.replay import replay_quarantine
 from ingestion.sealing import seal
@@ -42,6 +43,18 @@ def app(house: House) -> typer.Typer:
             work_folder=house.folder / "work",
             key=KEY,
             clock=lambda: LOADED_AT,
+        ),
+        replay_range=lambda asked: replay_range(
+            asked,
+            log=house.log,
+            registry=load_registry(),
+            warehouse=house.warehouse,
+            work_folder=house.folder / "work",
+            key=KEY,
+            clock=lambda: LOADED_AT,
+        ),
+        drop_replay=lambda schema: drop_replay(
+            schema, warehouse=house.warehouse, work_folder=house.folder / "work"
         ),
         seal=lambda: seal(house.log, NOW + timedelta(days=3)),
         now=lambda: NOW,
@@ -236,3 +249,36 @@ def test_a_discard_needs_a_reason_that_others_can_read(app: typer.Typer, house: 
     with pytest.raises(RejectedInputError, match="say it in a sentence"):
         run(app, "quarantine", "discard", "--reason", reason, "--yes")
     assert house.load().received == 0
+
+
+def test_a_range_is_read_again_beside_raw_and_the_shadow_is_removed(app: typer.Typer, house: House) -> None:
+    house.receive(raw("m-1"), raw("m-2"))
+    house.load(without_event("Product Viewed"))
+    day = ("--from", "2010-12-01", "--to", "2010-12-02")
+    said = run(app, "replay", *day)
+    assert "2 lines were read again, 2 of them end otherwise." in said
+    assert "2  product_viewed       quarantined UNKNOWN_EVENT, now accepted" in said
+    assert "--in-place --yes" in said
+    assert house.rows("select count(*) from raw.events") == [(0,)]
+    assert "is removed" in run(app, "replay", "--drop", "replay_201012010000_201012020000")
+    with structlog.testing.capture_logs():
+        done = json.loads(run(app, "replay", *day, "--in-place", "--yes", "--json"))
+    assert (done["lines"], done["changed"], done["is_in_place"]) == (2, 2, True)
+    assert house.rows("select count(*) from raw.events") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "give --from and --to"),
+        (("--from", "2010-12-02", "--to", "2010-12-01"), "holds no moment"),
+        (("--from", "2010-12-01", "--to", "2010-12-02", "--schema", "raw"), "begins with replay_"),
+        (("--drop", "raw"), "there is none at all"),
+    ],
+)
+def test_a_replay_that_cannot_be_is_refused_with_what_to_do(
+    app: typer.Typer, house: House, arguments: tuple[str, ...], words: str
+) -> None:
+    house.load()
+    with pytest.raises(RejectedInputError, match=words):
+        run(app, "replay", *arguments)

@@ -16,6 +16,7 @@ from ingestion.errors import EventLogDamagedError, TransientIngestionError
 from ingestion.event_log import EventLog, Record
 from ingestion.sealed_segments import FRAME_BYTES
 from ingestion.sealing import SealReport, compact, seal, verify
+from ingestion.time_ranges import TimeRange, lines_in
 from tests.ingestion.messages import NOW
 
 LATER = NOW + timedelta(days=30)
@@ -94,7 +95,7 @@ def test_a_range_of_time_gives_its_lines_with_their_places(tmp_path: Path, is_se
     if is_sealed:
         seal(log, LATER)
     start = NOW + timedelta(days=1, minutes=4)
-    found = list(log.read_range(start, start + timedelta(days=1)))
+    found = list(lines_in(log, TimeRange(start, start + timedelta(days=1))))
     whole = content(log).splitlines(keepends=True)
     expected = [line for line in whole if b"2010-12-02T09:04" <= line < b"2010-12-03T09:04"]
     assert [line.record for line in found] == expected
@@ -138,7 +139,12 @@ def test_a_line_that_is_no_record_belongs_to_the_time_of_the_line_before(
     if is_sealed:
         seal(log, LATER)
     ranges = [(NOW + timedelta(hours=hour), NOW + timedelta(hours=hour + 1)) for hour in range(4)]
-    assert [[line.number for line in log.read_range(*each)] for each in ranges] == [[1, 2], [], [3], []]
+    assert [[line.number for line in lines_in(log, TimeRange(*each))] for each in ranges] == [
+        [1, 2],
+        [],
+        [3],
+        [],
+    ]
 
 
 def test_a_pack_that_is_gone_and_a_manifest_that_is_no_manifest_are_named(tmp_path: Path) -> None:
