@@ -33,6 +33,11 @@ class ContractChange:
     problems: dict[Problem, str]
     is_new: bool
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The version that it is about."""
+        return self.contract, self.version
+
 
 def check_contracts(
     today: tuple[ContractFile, ...], released: tuple[ContractFile, ...] | None

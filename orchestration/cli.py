@@ -21,6 +21,7 @@ from ingestion.replay import ReplayReport, Selection, replay_quarantine
 from orchestration.commands import consent, explain, look, operate, run, sample
 from orchestration.context import Context
 from orchestration.errors import DeploymentError
+from orchestration.field_readers import FieldReaders
 from orchestration.receive import seal_event_log
 from orchestration.settings import Settings, utc_now
 from orchestration.snapshot import publish_snapshot
@@ -74,6 +75,7 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         keys_file=context.settings.write_keys_path,
         operator=context.settings.operator,
         resolve_secret=context.settings.resolve_secret,
+        find_readers=FieldReaders(context.settings).find,
     )
 
 

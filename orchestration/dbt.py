@@ -55,11 +55,15 @@ def manifest_path(settings: Settings) -> Path:
 
 def manifest_is_current(settings: Settings) -> bool:
     """Whether the manifest is there and no project file, nor the list of them, changed since."""
-    manifest = manifest_path(settings)
-    if not manifest.exists():
+    return is_current(manifest_path(settings), settings.dbt_project_dir)
+
+
+def is_current(made: Path, project_dir: Path) -> bool:
+    """Whether what was made of the project is there and newer than each of its files and folders."""
+    if not made.exists():
         return False
-    written_at = manifest.stat().st_mtime_ns
-    return all(path.stat().st_mtime_ns < written_at for path in _project_paths(settings.dbt_project_dir))
+    made_at = made.stat().st_mtime_ns
+    return all(path.stat().st_mtime_ns < made_at for path in _project_paths(project_dir))
 
 
 def prepare_manifest(settings: Settings, *, as_of: datetime) -> Path:

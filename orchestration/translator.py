@@ -30,8 +30,9 @@ class HouseTranslator(DagsterDbtTranslator):
         return "_".join(dbt_resource_props["fqn"][1:-1]) or "models"
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str]:
-        """The owner that the model's meta names, else the team that keeps the dbt project."""
-        named = (dbt_resource_props.get("config", {}).get("meta") or {}).get("owner")
+        """The owner that the model's meta names, else its group, else the team that keeps the dbt project."""
+        config = dbt_resource_props.get("config", {})
+        named = (config.get("meta") or {}).get("owner") or config.get("group")
         if not named:
             return [MODEL_OWNER]
         return [named if "@" in named else f"team:{re.sub(r'[^A-Za-z0-9_.-]', '-', named)}"]

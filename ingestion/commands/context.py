@@ -13,6 +13,7 @@ import typer
 
 from ingestion.errors import RejectedInputError
 from ingestion.event_log import EventLog
+from ingestion.field_readers import FindReaders
 from ingestion.range_replay import RangeReplay, RangeReport
 from ingestion.registry import Registry
 from ingestion.replay import ReplayReport, Selection
@@ -39,7 +40,7 @@ class IngestionContext:
     `open_snapshot` yields a read-only connection to the warehouse; what replays runs under its lock, and for
     a range publishes a new snapshot. `seal` closes what is over in the event log. `clock` gives the time in
     which facts live, which for the sample is its own; `now` the real time, for keys. `resolve_secret` gives
-    a secret by its name.
+    a secret by its name; `find_readers` says what in the project reads a field.
     """
 
     registry: Callable[[], Registry]
@@ -54,6 +55,7 @@ class IngestionContext:
     keys_file: Path
     operator: str
     resolve_secret: Callable[[str], str]
+    find_readers: FindReaders
 
 
 def time_range(start: datetime | None, end: datetime | None, *, by_event_time: bool) -> TimeRange:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from ingestion.cli import IngestionContext, commands
 from ingestion.errors import RejectedInputError
+from ingestion.field_readers import FieldReader
 from ingestion.range_replay import drop_replay, replay_range
 from ingestion.registry import Registry, load_registry
 from ingestion.replay import replay_quarantine
@@ -61,6 +62,11 @@ def app(house: House) -> typer.Typer:
         keys_file=house.folder / "collector" / "write_keys.json",
         operator="anna",
         resolve_secret=lambda name: name,
+        find_readers=lambda event, paths: (
+            FieldReader("model", f"reads_{event}", "reads"),
+            FieldReader("audience", "-".join(sorted(paths)), "reads"),
+            FieldReader("sync", "some_sync", "follows"),
+        ),
     )
     root = typer.Typer()
     for noun, app in commands(context).items():
@@ -282,3 +288,17 @@ def test_a_replay_that_cannot_be_is_refused_with_what_to_do(
     house.load()
     with pytest.raises(RejectedInputError, match=words):
         run(app, "replay", *arguments)
+
+
+def test_the_impact_of_a_field_names_who_reads_it(app: typer.Typer) -> None:
+    said = run(app, "contracts", "impact", "order_completed", "items.sku")
+    assert said.splitlines() == [
+        "model     reads    reads_order_completed",
+        "audience  reads    items.sku",
+        "1 sync may have other rows then (all with --json)",
+    ]
+    assert len(json.loads(run(app, "contracts", "impact", "order_completed", "--json"))) == 3
+    with pytest.raises(RejectedInputError, match="no contract 'ordered'; known are aliased"):
+        run(app, "contracts", "impact", "ordered")
+    with pytest.raises(RejectedInputError, match="no field 'sum'; it has country, currency"):
+        run(app, "contracts", "impact", "order_completed", "sum")
