@@ -6,6 +6,7 @@ ACTIVATION_OWNER = "team:marketing-operations"
 INGESTION_OWNER = "team:data-platform"
 
 DENIALS = dg.AssetKey(["activation", "denials"])
+EVENT_DAYS = dg.AssetKey(["raw", "event_days"])
 SNAPSHOT = dg.AssetKey(["snapshot"])
 
 # Table of the `activation` schema and what one row of it is.

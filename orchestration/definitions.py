@@ -6,7 +6,7 @@ some two seconds, for a folder of five files.
 
 import dagster as dg
 
-from orchestration.defs import decisions, deliveries, facts, ledger, tick
+from orchestration.defs import decisions, deliveries, event_days, facts, freshness, ledger, tick
 
 
 @dg.definitions
@@ -15,10 +15,12 @@ def defs() -> dg.Definitions:
     return dg.Definitions.merge(
         decisions.decisions(),
         deliveries.deliveries(),
+        event_days.event_days(),
+        freshness.freshness_checks(),
         dg.Definitions(
             assets=dg.load_assets_from_modules([facts, ledger]),
-            jobs=[tick.tick],
+            jobs=[tick.tick, tick.load_job],
             schedules=[tick.hourly],
-            sensors=[tick.new_events],
+            sensors=[tick.new_events, tick.micro_batches],
         ),
     )

@@ -62,16 +62,16 @@ def line(event: StepEvent) -> str:
     for values in event.metadata.values():
         if SUMMARY in values:
             return str(values[SUMMARY])
-    if not event.metadata:
-        return ""
-    standing = sum(values.get(STATUS) == STANDS for values in event.metadata.values())
-    tables = f"{len(event.metadata) - standing} tables and views built"
-    if standing:
-        tables += f", {standing} stand because nothing that they read has changed"
-    if not event.checks:
-        return tables
-    failed = f", failed: {', '.join(event.failed_checks)}" if event.failed_checks else ""
-    return f"{tables}, {event.checks - len(event.failed_checks)} of {event.checks} checks passed{failed}"
+    told = []
+    if event.metadata:
+        standing = sum(values.get(STATUS) == STANDS for values in event.metadata.values())
+        told.append(f"{len(event.metadata) - standing} tables and views built")
+        if standing:
+            told.append(f"{standing} stand because nothing that they read has changed")
+    if event.checks:
+        failed = f", failed: {', '.join(event.failed_checks)}" if event.failed_checks else ""
+        told.append(f"{event.checks - len(event.failed_checks)} of {event.checks} checks passed{failed}")
+    return ", ".join(told)
 
 
 @contextmanager

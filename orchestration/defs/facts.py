@@ -1,6 +1,7 @@
 """From files and requests to the `raw` schema: everything received, and every definition that judges it."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 import dagster as dg
 
@@ -11,12 +12,14 @@ from ingestion.load import load_definitions, load_events
 from ingestion.registry import load_registry
 from ingestion.sources.sfmc import load_extract
 from ingestion.sources.sfmc_files import KINDS
-from orchestration.asset_keys import INGESTION_OWNER
+from orchestration.asset_keys import EVENT_DAYS, INGESTION_OWNER
 from orchestration.declared import declared_definitions
 from orchestration.instance import POOL
 from orchestration.receive import prepare_sources, receive_files, seal_event_log
 from orchestration.resources import House
 from orchestration.settings import utc_now
+from orchestration.sql_files import rows
+from orchestration.summary import naive_utc
 from orchestration.table_counts import count_tables
 
 EVENT_TABLES = {
@@ -101,6 +104,7 @@ def event_log(context: dg.AssetExecutionContext, house: House) -> dg.Materialize
 def events(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.MaterializeResult[None]]:
     """What is new in the event log, validated against its contracts and loaded; nothing is dropped."""
     house.check_warehouse()
+    started_at = utc_now()
     report = load_events(
         log=EventLog(house.settings.event_log_dir),
         registry=load_registry(),
@@ -111,6 +115,8 @@ def events(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.Mater
         memory_limit=house.settings.warehouse_memory_limit,
         on_progress=lambda so_far: context.log.info(f"{so_far.received:,} events read"),
     )
+    for day in _loaded_days(house, started_at) if report.received else ():
+        context.log_event(day)
     codes = ", ".join(f"{code} {count:,}" for code, count in report.by_code.items())
     healed = f", {report.healed_rows:,} rows of a killed load removed" if report.healed_rows else ""
     yield from materialized(
@@ -119,6 +125,20 @@ def events(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.Mater
         f"{report.received:,} new = {report.accepted:,} accepted + {report.duplicates:,} duplicates "
         f"+ {report.quarantined:,} quarantined{f' ({codes})' if codes else ''}{healed}",
     )
+
+
+def _loaded_days(house: House, since: datetime) -> Iterator[dg.AssetMaterialization]:
+    """What a load brought of each day of receipt, for the partitions of the days."""
+    with house.warehouse() as connection:
+        found = rows(connection, "loaded_days", {"since": naive_utc(since)})
+    for row in found:
+        yield dg.AssetMaterialization(
+            asset_key=EVENT_DAYS,
+            partition=row["day"],
+            description=f"{row['received']:,} new = {row['accepted']:,} accepted + {row['duplicates']:,} "
+            f"duplicates + {row['quarantined']:,} quarantined",
+            metadata={name: row[name] for name in ("received", "accepted", "duplicates", "quarantined")},
+        )
 
 
 LEGACY_TABLES = {

@@ -70,7 +70,7 @@ def test_the_job_runs_in_process_and_its_starters_are_off(repository: dg.Reposit
 
     assert job.executor_def.name == "in_process"
     assert [schedule.default_status.value for schedule in repository.schedule_defs] == ["STOPPED"]
-    assert [sensor.default_status.value for sensor in repository.sensor_defs] == ["STOPPED"]
+    assert {sensor.default_status.value for sensor in repository.sensor_defs} == {"STOPPED"}
 
 
 def test_everything_that_touches_the_warehouse_waits_in_one_pool(repository: dg.RepositoryDefinition) -> None:
