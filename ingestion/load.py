@@ -20,12 +20,11 @@ from ingestion.definitions import Definition, new_definitions
 from ingestion.errors import FatalIngestionError
 from ingestion.event_identifiers import new_event_identifiers
 from ingestion.event_log import BATCH_BYTES, BATCH_LINES, EventLog
+from ingestion.holding import hold_broken_sources, quarantined_rows
 from ingestion.identifiers import IdentifierKey, refuse_other_key
-from ingestion.inspection import Refusal
-from ingestion.raw_tables import EVENTS_QUARANTINED, RAW_TABLES
+from ingestion.raw_tables import RAW_TABLES
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
-from ingestion.validation import refusal_row
 from ingestion.validation_pool import ValidatedBatch, validated_batches
 from ingestion.warehouse import MEMORY_LIMIT, RawWarehouse, quoted
 
@@ -84,7 +83,9 @@ def load_events(
         refuse_other_key(raw, key)
         report = EventLoadReport(healed_rows=heal(raw))
         batches = log.unread(read_to(raw), max_bytes=batch_bytes, max_lines=batch_lines)
-        for group in grouped(validated_batches(log, registry, batches, raw.files_folder), group_bytes):
+        validated = validated_batches(log, registry, batches, raw.files_folder)
+        judged = (hold_broken_sources(log, registry, batch) for batch in validated)
+        for group in grouped(judged, group_bytes):
             loaded = _load_group(raw, log, registry, group, key=key, now=clock())
             _log.info(
                 "events.loaded",
@@ -197,23 +198,10 @@ def _load_group(
 
 
 def conflict_rows(log: EventLog, group: Sequence[ValidatedBatch], conflicts: pa.Table) -> pa.Table:
-    """Rows of raw.events_quarantined for events in conflict, each with its line as it stands in the log."""
-    rows = []
-    by_place = {(row["segment"], row["line"]): row for row in conflicts.to_pylist()}
-    for part in (part for batch in group for part in batch.batch.slices) if by_place else ():
-        wanted = [
-            place
-            for place in by_place
-            if place[0] == part.segment and part.first_line <= place[1] <= part.last_line
-        ]
-        lines = log.read(part).split(b"\n") if wanted else []
-        for place in wanted:
-            row = by_place[place]
-            refusal = Refusal((CONFLICT,), row["event_id"], row["event_name"], row["version"])
-            message = lines[row["line"] - part.first_line].split(b"\t", 2)[2]
-            kept = ("received_at", "source_system", "segment", "line", "batch_id")
-            rows.append({**refusal_row(refusal, message), **{name: row[name] for name in kept}})
-    return pa.Table.from_pylist(rows, schema=EVENTS_QUARANTINED)
+    """Rows of raw.events_quarantined for events in conflict."""
+    return quarantined_rows(
+        log, [part for batch in group for part in batch.batch.slices], conflicts, CONFLICT
+    )
 
 
 def _write(raw: RawWarehouse, table: str, join: str) -> Path:

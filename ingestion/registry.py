@@ -28,12 +28,23 @@ class MappedCall(Declared):
     major: Annotated[int, Field(ge=0)]
 
 
+class Hold(Declared):
+    """When what a source has in one batch is held back whole: more than this share of it is refused.
+
+    Smaller batches are never held: a share of a few lines says nothing.
+    """
+
+    refused_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    of_at_least: Annotated[int, Field(ge=1)] = 1000
+
+
 class Source(Declared):
     """One sender of events and what its calls mean."""
 
     name: Name
     description: Filled
     owner: Owner
+    hold: Hold = Hold()
     events: tuple[MappedCall, ...]
 
 

@@ -1,7 +1,7 @@
 """The days of the event log as partitions: which were loaded, and reading any range of them again."""
 
 import warnings
-from datetime import UTC, datetime
+from datetime import timedelta
 
 import dagster as dg
 from pydantic import Field
@@ -12,6 +12,7 @@ from ingestion.range_replay import RangeReplay, replay_range
 from ingestion.registry import load_registry
 from ingestion.time_ranges import Axis, TimeRange
 from orchestration.asset_keys import EVENT_DAYS, INGESTION_OWNER
+from orchestration.deployment import open_deployment
 from orchestration.instance import POOL
 from orchestration.resources import House
 from orchestration.settings import Settings, utc_now
@@ -30,11 +31,17 @@ class ReplayConfig(dg.Config):
     )
 
 
-def first_day(settings: Settings) -> datetime:
-    """The earliest day of the event log, or today when nothing was received yet."""
+def day_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """Every day from the earliest of the event log to today; the sample company's end with its own time."""
     days = sorted(path.name for path in settings.event_log_dir.glob("????-??-??"))
-    day = days[0] if days else utc_now().date().isoformat()
-    return datetime.fromisoformat(day).replace(tzinfo=UTC)
+    deployment = open_deployment(settings, utc_now)
+    today = deployment.business_now().date()
+    return dg.DailyPartitionsDefinition(
+        start_date=min(days[0] if days else "9", today.isoformat()),
+        end_date=(today + timedelta(days=1)).isoformat() if deployment.is_sample else None,
+        end_offset=0 if deployment.is_sample else 1,
+        timezone="UTC",
+    )
 
 
 @dg.definitions
@@ -42,7 +49,7 @@ def event_days() -> dg.Definitions:
     """The asset and the job that a backfill starts; no tick touches them."""
     # One run for a whole range is what Dagster calls beta; it says so at every start.
     warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
-    days = dg.DailyPartitionsDefinition(start_date=first_day(Settings()), timezone="UTC", end_offset=1)
+    days = day_partitions(Settings())
 
     @dg.asset(
         key=EVENT_DAYS,

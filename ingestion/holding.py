@@ -1,0 +1,82 @@
+"""Holds back what came together with too much that is wrong: a sender that broke is no witness.
+
+The unit is what one source has in one batch of the log. When more of it is refused than the source's limit,
+its other lines go to quarantine too, as BATCH_HELD, until a person has looked: `cdp quarantine replay --code
+BATCH_HELD` lets them in. A withdrawal of consent is never held: a no counts at once, whoever else was wrong.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion.event_log import EventLog, Slice
+from ingestion.inspection import Reason, Refusal
+from ingestion.raw_tables import EVENTS_QUARANTINED
+from ingestion.registry import Hold, Registry
+from ingestion.validation import Validated, refusal_row
+from ingestion.validation_pool import ValidatedBatch
+
+HELD = "BATCH_HELD"
+_KEPT = ("received_at", "source_system", "segment", "line", "batch_id")
+# The properties are compact JSON, so this is how a withdrawal is written.
+_WITHDRAWN = '"status":"withdrawn"'
+
+
+def hold_broken_sources(log: EventLog, registry: Registry, batch: ValidatedBatch) -> ValidatedBatch:
+    """The batch, with the accepted lines of every source that is over its limit moved to quarantine."""
+    accepted, refused = batch.tables.accepted, batch.tables.quarantined
+    holds = {source.name: source.hold for source in registry.sources}
+    if refused.num_rows < min(hold.refused_share * hold.of_at_least for hold in holds.values()):
+        return batch
+    good, bad = _counts(accepted), _counts(refused)
+    held = [refused]
+    for source, hold in holds.items():
+        lines = good.get(source, 0) + bad.get(source, 0)
+        if not _is_over(hold, bad.get(source, 0), lines):
+            continue
+        is_held = pc.and_(pc.equal(accepted["source_system"], source), pc.invert(_is_withdrawal(accepted)))
+        reason = Reason(
+            HELD,
+            "",
+            f"at most {hold.refused_share:.0%} of what source {source} has in a batch to be refused",
+            f"{bad[source]:,} of {lines:,} lines",
+        )
+        held.append(quarantined_rows(log, batch.batch.slices, accepted.filter(is_held), reason))
+        accepted = accepted.filter(pc.invert(is_held))
+    return replace(batch, tables=Validated(accepted, pa.concat_tables(held)))
+
+
+def quarantined_rows(log: EventLog, slices: Sequence[Slice], rows: pa.Table, reason: Reason) -> pa.Table:
+    """Accepted rows as rows of raw.events_quarantined, each with its line as it stands in the log."""
+    found: list[Mapping[str, Any]] = []
+    by_place = {(row["segment"], row["line"]): row for row in rows.to_pylist()}
+    for part in slices if by_place else ():
+        wanted = [
+            place
+            for place in by_place
+            if place[0] == part.segment and part.first_line <= place[1] <= part.last_line
+        ]
+        lines = log.read(part).split(b"\n") if wanted else []
+        for place in wanted:
+            row = by_place[place]
+            refusal = Refusal((reason,), row["event_id"], row["event_name"], row["version"])
+            message = lines[row["line"] - part.first_line].split(b"\t", 2)[2]
+            found.append({**refusal_row(refusal, message), **{name: row[name] for name in _KEPT}})
+    return pa.Table.from_pylist(found, schema=EVENTS_QUARANTINED)
+
+
+def _counts(rows: pa.Table) -> dict[str | None, int]:
+    counted = pc.value_counts(rows["source_system"].combine_chunks())
+    return {each["values"].as_py(): each["counts"].as_py() for each in counted}
+
+
+def _is_over(hold: Hold, refused: int, lines: int) -> bool:
+    return lines >= hold.of_at_least and refused > hold.refused_share * lines
+
+
+def _is_withdrawal(accepted: pa.Table) -> pa.ChunkedArray:
+    is_consent = pc.equal(accepted["event_name"], "consent_changed")
+    return pc.and_(is_consent, pc.match_substring(accepted["properties"], _WITHDRAWN))
