@@ -2,7 +2,7 @@
 
 import typer
 
-from ingestion.commands import collect, contracts, events, keys, quarantine, replay
+from ingestion.commands import collect, consume, contracts, events, keys, quarantine, replay
 from ingestion.commands.context import IngestionContext
 
 __all__ = ["IngestionContext", "commands"]
@@ -12,6 +12,7 @@ def commands(context: IngestionContext) -> dict[str, typer.Typer]:
     """Noun -> its commands, to be mounted under `cdp`."""
     return {
         "collect": collect.commands(context),
+        "consume": consume.commands(context),
         "contracts": contracts.commands(context),
         "events": events.commands(context),
         "keys": keys.commands(context),

@@ -22,6 +22,7 @@ from ingestion.wires import (
     clock_error,
     consent_with_gpc,
     note_of,
+    position_id,
 )
 
 MAX_BYTES = 1024 * 1024
@@ -94,6 +95,11 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
     if isinstance(message, Reason):
         return Refusal((message,))
     note = note_of(message)
+    if note.get("wire") == UNREADABLE and "why" in note:
+        return Refusal(
+            (Reason("UNREADABLE_MESSAGE", "", "one event, in the format of its stream", str(note["why"])),),
+            event_id=position_id(note),
+        )
     if note.get("wire") == UNREADABLE:
         return Refusal((Reason("UNREADABLE_REQUEST", "", "the body that the route asks for", masked(raw)),))
     message = as_segment(message, note.get("wire"))
@@ -102,7 +108,7 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
     reasons = list(_unexpected(registry, source, message, contract, note))
     if contract is not None:
         contract = _at_version(registry, message, contract) or contract
-    event_id = text(message.get("messageId"))
+    event_id = text(message.get("messageId")) or position_id(note)
     if event_id is None:
         reasons.append(
             Reason(

@@ -1,9 +1,9 @@
 """The wire formats that senders speak, each turned into the Segment-shaped message that inspection judges.
 
 The collector marks every message with a note under `_collector`: its wire format, the key it came with, and
-what only the request knew (when it was sent, by its own clock; `Sec-GPC`). The note is the last key of the
-message, so it wins over a forged one. Nothing here raises for any message: what cannot be told is left out,
-and inspection says what is missing.
+what only the request knew (when it was sent, by its own clock; `Sec-GPC`). The consumers of streams do the
+same, with the place in the stream. The note is the last key of the message, so it wins over a forged one.
+Nothing here raises for any message: what cannot be told is left out, and inspection says what is missing.
 """
 
 import base64
@@ -27,6 +27,7 @@ Wire = Literal["segment", "posthog", "snowplow", "cdp", "webhook"]
 WIRES: Final = frozenset(get_args(Wire))
 # Shorter differences are the time on the network, not a wrong clock; correcting those would blur good times.
 WRONG_CLOCK = timedelta(minutes=1)
+WHITE: Final = b" \t\r\n"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,6 +35,31 @@ def note_of(message: dict[str, Any]) -> dict[str, Any]:
     """The collector's note of a message; empty for one that came another way, such as from an archive."""
     note = message.get(NOTE)
     return note if isinstance(note, dict) else {}
+
+
+def one_line(raw: bytes) -> bytes:
+    """A message without line feeds: in JSON they stand between tokens only, where a space is the same."""
+    return raw.replace(b"\n", b" ").strip(WHITE) if b"\n" in raw else raw.strip(WHITE)
+
+
+def note_bytes(note: dict[str, Any]) -> bytes:
+    """A note as `noted` wants it."""
+    return b'"%b":%b}' % (NOTE.encode(), orjson.dumps(note))
+
+
+def noted(line: bytes, note: bytes) -> bytes:
+    """The message with the note as its last key; what is not an object stays as it is."""
+    if not line.startswith(b"{") or not line.endswith(b"}"):
+        return line
+    start = line[:-1].rstrip(WHITE)
+    return start + (b"" if start == b"{" else b",") + note
+
+
+def position_id(note: dict[str, Any]) -> str | None:
+    """The id of a message of a stream that has none of its own: where it stands there never changes."""
+    if all(isinstance(note.get(key), str) for key in ("stream", "partition", "position")):
+        return f"{note['stream']}:{note['partition']}:{note['position']}"
+    return None
 
 
 def as_segment(message: dict[str, Any], wire: object) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ingestion.identifiers import IdentifierKey
 from ingestion.range_replay import RangeReplay, RangeReport, drop_replay, replay_range
 from ingestion.registry import load_registry
 from ingestion.replay import ReplayReport, Selection, replay_quarantine
+from ingestion.streams.config import STREAMS_FILE
 from orchestration.commands import consent, explain, look, operate, run, sample
 from orchestration.context import Context
 from orchestration.errors import DeploymentError
@@ -72,6 +73,8 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         drop_replay=lambda schema: _drop_replay(context, schema),
         seal=lambda: seal_event_log(context.settings, utc_now()),
         now=utc_now,
+        streams_file=STREAMS_FILE,
+        streams_folder=context.settings.streams_dir,
         keys_file=context.settings.write_keys_path,
         operator=context.settings.operator,
         resolve_secret=context.settings.resolve_secret,

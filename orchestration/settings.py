@@ -130,6 +130,11 @@ class Settings(BaseSettings):
         return self.home / "collector" / "write_keys.json"
 
     @property
+    def streams_dir(self) -> Path:
+        """How far the event log was read for the position of each stream."""
+        return self.home / "streams"
+
+    @property
     def ingestion_dir(self) -> Path:
         """dlt's working folder and chunk files."""
         return self.home / "ingestion"
@@ -225,8 +230,8 @@ class Settings(BaseSettings):
         value = os.environ.get(name, "")  # noqa: TID251 (secrets are read here and handed on)
         if not value:
             raise DeploymentError(
-                f"The secret {name!r}, which destinations.yml or webhooks.yml refers to, is not set; set the "
-                f"environment variable {name}."
+                f"The secret {name!r}, which destinations.yml, webhooks.yml or streams.yml refers to, is not "
+                f"set; set the environment variable {name}."
             )
         return value
 

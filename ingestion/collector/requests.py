@@ -11,11 +11,10 @@ import orjson
 
 from ingestion.collector.keys import WriteKey
 from ingestion.event_log import format_time
-from ingestion.wires import NOTE, UNREADABLE, Wire, as_segment, name_of
+from ingestion.wires import UNREADABLE, WHITE, Wire, as_segment, name_of, note_bytes, noted, one_line
 
 # The types that the browser SDK's short paths and the long ones stand for.
 CALLS: Final = ("track", "identify", "page", "screen", "group", "alias")
-_WHITE = b" \t\r\n"
 
 
 class UnreadableBodyError(Exception):
@@ -140,21 +139,21 @@ def lines(found: Messages, key: WriteKey, *, received_at: datetime, gpc: bool) -
         note["sent_at"] = found.sent_at
     if gpc:
         note["gpc"] = True
-    common = _note(note)
-    refused = _note({**note, "allowed": False})
+    common = note_bytes(note)
+    refused = note_bytes({**note, "allowed": False})
     for raw in found.raws:
-        line = _with_call(_one_line(raw), found.call)
+        line = _with_call(one_line(raw), found.call)
         is_refused = key.events is not None and not _is_allowed(line, found.wire, key.events)
-        yield time[:10], b"%b%b\n" % (head, _noted(line, refused if is_refused else common))
+        yield time[:10], b"%b%b\n" % (head, noted(line, refused if is_refused else common))
 
 
 def unreadable_line(body: bytes, key: WriteKey, *, received_at: datetime) -> tuple[str, bytes]:
     """A body that could not be read as a line of the log, so that it ends in quarantine and is not lost."""
     time = format_time(received_at)
-    line = _one_line(body)
+    line = one_line(body)
     try:
         if isinstance(orjson.loads(line), dict):
-            line = _noted(line, _note({"wire": UNREADABLE, "key": key.key_id}))
+            line = noted(line, note_bytes({"wire": UNREADABLE, "key": key.key_id}))
     except orjson.JSONDecodeError:
         pass
     return time[:10], b"%b\t%b\t%b\n" % (time.encode(), key.source.encode(), line)
@@ -166,7 +165,7 @@ def webhook_line(
     """What a destination reported as a line of the log, under the destination's name as its source."""
     time = format_time(received_at)
     note = {"wire": "webhook", "key": destination, "id": delivery_id}
-    line = _one_line(body)
+    line = one_line(body)
     try:
         is_object = isinstance(orjson.loads(line), dict)
     except orjson.JSONDecodeError:
@@ -174,7 +173,7 @@ def webhook_line(
     return time[:10], b"%b\t%b\t%b\n" % (
         time.encode(),
         destination.encode(),
-        _noted(line, _note(note)) if is_object else line,
+        noted(line, note_bytes(note)) if is_object else line,
     )
 
 
@@ -222,28 +221,11 @@ def _time_of_milliseconds(text: str | None) -> str | None:
         return None
 
 
-def _one_line(raw: bytes) -> bytes:
-    """Without line feeds: in JSON they stand between tokens only, where a space is the same."""
-    return raw.replace(b"\n", b" ").strip(_WHITE) if b"\n" in raw else raw.strip(_WHITE)
-
-
-def _note(note: dict[str, Any]) -> bytes:
-    return b'"%b":%b}' % (NOTE.encode(), orjson.dumps(note))
-
-
-def _noted(line: bytes, note: bytes) -> bytes:
-    """The message with the note as its last key; what is not an object stays as it is."""
-    if not line.startswith(b"{") or not line.endswith(b"}"):
-        return line
-    start = line[:-1].rstrip(_WHITE)
-    return start + (b"" if start == b"{" else b",") + note
-
-
 def _with_call(line: bytes, call: str | None) -> bytes:
     """With the type that the path stands for, for a message that does not say its own."""
     if call is None or not line.startswith(b"{"):
         return line
-    rest = line[1:].lstrip(_WHITE)
+    rest = line[1:].lstrip(WHITE)
     return b'{"type":"%b"%b' % (call.encode(), rest if rest == b"}" else b"," + rest)
 
 

@@ -41,6 +41,7 @@ class IngestionContext:
     a range publishes a new snapshot. `seal` closes what is over in the event log. `clock` gives the time in
     which facts live, which for the sample is its own; `now` the real time, for keys. `resolve_secret` gives
     a secret by its name; `find_readers` says what in the project reads a field.
+    What is remembered of streams stands in `streams_folder`.
     """
 
     registry: Callable[[], Registry]
@@ -53,6 +54,8 @@ class IngestionContext:
     seal: Callable[[], SealReport]
     now: Callable[[], datetime]
     keys_file: Path
+    streams_file: Path
+    streams_folder: Path
     operator: str
     resolve_secret: Callable[[str], str]
     find_readers: FindReaders

@@ -59,6 +59,8 @@ def app(house: House) -> typer.Typer:
         ),
         seal=lambda: seal(house.log, NOW + timedelta(days=3)),
         now=lambda: NOW,
+        streams_file=house.folder / "streams.yml",
+        streams_folder=house.folder / "streams",
         keys_file=house.folder / "collector" / "write_keys.json",
         operator="anna",
         resolve_secret=lambda name: name,
