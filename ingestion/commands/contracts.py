@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ingestion.commands import contract_views
 from ingestion.commands.context import IngestionContext, Json, print_json
 from ingestion.contract_check import ContractChange, check_contracts
 from ingestion.errors import RejectedInputError
@@ -115,6 +116,7 @@ def commands(context: IngestionContext) -> typer.Typer:
                 + "; ".join(calls.get((str(row["contract"]), str(row["version"])), ["no source"]))
             )
 
+    contract_views.add_to(app, context)
     return app
 
 

@@ -304,3 +304,25 @@ def test_the_impact_of_a_field_names_who_reads_it(app: typer.Typer) -> None:
         run(app, "contracts", "impact", "ordered")
     with pytest.raises(RejectedInputError, match="no field 'sum'; it has country, currency"):
         run(app, "contracts", "impact", "order_completed", "sum")
+
+
+def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Typer, tmp_path: Path) -> None:
+    assert json.loads(run(app, "contracts", "export", "order_completed", "--format", "avro"))["name"] == (
+        "order_completed"
+    )
+    said = run(app, "contracts", "export", "--format", "odcs", "--out", str(tmp_path))
+    assert said.startswith("12 versions of contracts are in")
+    assert (tmp_path / "signed_up-1.0.0.odcs.yaml").read_text().startswith("apiVersion: v3.1.0\n")
+    with pytest.raises(RejectedInputError, match="12 contracts do not fit on a terminal"):
+        run(app, "contracts", "export", "--format", "avro")
+    with pytest.raises(RejectedInputError, match="no published contract 'ordered'"):
+        run(app, "contracts", "export", "ordered", "--format", "avro")
+    rows = json.loads(run(app, "contracts", "matrix", "--json"))
+    assert len(rows) == 13
+    [row] = [row for row in rows if row["contract"] == "signed_up"]
+    assert (row["source"], row["call"], row["accepts"], row["newest"]) == (
+        "web", "track Signed Up", ["1.0.0"], "1.0.0",
+    )  # fmt: skip
+    assert "signed_up             web       track Signed Up             accepts 1.0.0; read by" in run(
+        app, "contracts", "matrix"
+    )

@@ -65,8 +65,15 @@ def avro(record: dict[str, Any], schema: Any = SCHEMA, schema_id: int = 7) -> by
     return struct.pack(">bI", 0, schema_id) + body.getvalue()
 
 
-def line_of(value: bytes | None, *, is_avro: bool = False, wire: str = "cdp", position: int = 5) -> bytes:
-    decoder = Decoder("clicks", wire, is_avro=is_avro, schemas=Schemas())
+def line_of(
+    value: bytes | None,
+    *,
+    is_avro: bool = False,
+    wire: str = "cdp",
+    position: int = 5,
+    schemas: Any = None,
+) -> bytes:
+    decoder = Decoder("clicks", wire, is_avro=is_avro, schemas=schemas or Schemas())
     return asyncio.run(decoder.line(Message("clicks/0", position, value)))
 
 
