@@ -73,6 +73,7 @@ def ingestion_context(context: Context) -> ingestion.IngestionContext:
         drop_replay=lambda schema: _drop_replay(context, schema),
         seal=lambda: seal_event_log(context.settings, utc_now()),
         now=utc_now,
+        pages_folder=context.settings.home / "contracts",
         streams_file=STREAMS_FILE,
         streams_folder=context.settings.streams_dir,
         keys_file=context.settings.write_keys_path,

@@ -54,6 +54,7 @@ class IngestionContext:
     seal: Callable[[], SealReport]
     now: Callable[[], datetime]
     keys_file: Path
+    pages_folder: Path
     streams_file: Path
     streams_folder: Path
     operator: str

@@ -1,4 +1,4 @@
-"""`cdp contracts export` and `matrix`: contracts as others want to see them."""
+"""`cdp contracts export`, `docs` and `matrix`: contracts as others want to see them."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -9,6 +9,7 @@ import typer
 
 from ingestion.commands.context import IngestionContext, Json, print_json
 from ingestion.contract import Contract, version_key
+from ingestion.contract_pages.pages import contract_pages
 from ingestion.errors import RejectedInputError
 from ingestion.exports.formats import FORMATS, FormatName
 from ingestion.registry import Registry
@@ -36,7 +37,7 @@ class MatrixRow:
 
 
 def add_to(app: typer.Typer, context: IngestionContext) -> None:
-    """Add both verbs to `cdp contracts`."""
+    """Add these verbs to `cdp contracts`."""
 
     @app.command("export")
     def export(
@@ -63,6 +64,19 @@ def add_to(app: typer.Typer, context: IngestionContext) -> None:
         for name, text in texts.items():
             (out / name).write_text(text, encoding="utf-8")
         typer.echo(f"{len(texts)} versions of contracts are in {out}.")
+
+    @app.command("docs")
+    def docs(
+        out: Annotated[Path | None, typer.Option(help="Folder; default: contracts/ under CDP_HOME.")] = None,
+    ) -> None:
+        """Pages to browse in: every contract with its fields, rules, owner, senders, readers and history."""
+        folder = out or context.pages_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        count = 0
+        for name, text in contract_pages(context.registry(), context.find_readers):
+            (folder / name).write_text(text, encoding="utf-8")
+            count += 1
+        typer.echo(f"{count} pages; open {folder / 'index.html'}")
 
     @app.command("matrix")
     def matrix(as_json: Json = False) -> None:

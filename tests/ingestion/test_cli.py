@@ -59,6 +59,7 @@ def app(house: House) -> typer.Typer:
         ),
         seal=lambda: seal(house.log, NOW + timedelta(days=3)),
         now=lambda: NOW,
+        pages_folder=house.folder / "contracts",
         streams_file=house.folder / "streams.yml",
         streams_folder=house.folder / "streams",
         keys_file=house.folder / "collector" / "write_keys.json",
@@ -326,3 +327,6 @@ def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Type
     assert "signed_up             web       track Signed Up             accepts 1.0.0; read by" in run(
         app, "contracts", "matrix"
     )
+    said = run(app, "contracts", "docs")
+    assert said.startswith("13 pages; open ")
+    assert Path(said.removeprefix("13 pages; open ").strip()).exists()
