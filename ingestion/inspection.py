@@ -159,6 +159,12 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
     )
 
 
+def properties_of(message: dict[str, Any]) -> object:
+    """What a contract judges of a Segment-shaped message."""
+    call = message.get("type")
+    return _properties(message, call, body_key(call) if isinstance(call, str) else "properties")
+
+
 def _properties(message: dict[str, Any], call: object, body: str) -> object:
     """What the contract of a call judges: its properties or traits, and what the call holds beside them."""
     if call == "alias":

@@ -1,14 +1,17 @@
-"""`cdp contracts export`, `docs` and `matrix`: contracts as others want to see them."""
+"""`cdp contracts export`, `docs`, `infer` and `matrix`: contracts as others want to see them."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
+import fsspec
 import typer
 
 from ingestion.commands.context import IngestionContext, Json, print_json
-from ingestion.contract import Contract, version_key
+from ingestion.contract import Contract, Owner, version_key
+from ingestion.contract_inference import draft_contract, read_samples
 from ingestion.contract_pages.pages import contract_pages
 from ingestion.errors import RejectedInputError
 from ingestion.exports.formats import FORMATS, FormatName
@@ -78,6 +81,44 @@ def add_to(app: typer.Typer, context: IngestionContext) -> None:
             count += 1
         typer.echo(f"{count} pages; open {folder / 'index.html'}")
 
+    @app.command("infer")
+    def infer(
+        file: Annotated[Path, typer.Argument(help="Sample events as JSON lines; .gz and .zst too.")],
+        team: Annotated[str, typer.Option(help="The team that will own the contract.")],
+        contact: Annotated[str, typer.Option(help="How to reach its owner.")],
+        event: Annotated[str | None, typer.Option(help="Only this event, by its contract's name.")] = None,
+        out: Annotated[
+            Path | None, typer.Option(help="Folder for one file per event; default: printed.")
+        ] = None,
+    ) -> None:
+        """Draft contracts from sample events, for a person to correct; a draft judges no event yet."""
+        with _opened(file) as lines:
+            samples = read_samples(lines)
+        for number, why in samples.unread.items():
+            typer.echo(f"{file.name}:{number}: {why}", err=True)
+        if samples.unread_lines:
+            typer.echo(f"{samples.unread_lines} lines were left out.", err=True)
+        names = [event] if event else sorted(samples.events)
+        owner, today = Owner(team=team, contact=contact), context.now().date()
+        texts = {name: draft_contract(samples, name, owner, today) for name in names}
+        if out is None and len(texts) != 1:
+            raise RejectedInputError(
+                f"{file.name} has {len(texts)} events ({', '.join(texts)}); name one with --event, or give "
+                "--out."
+            )
+        for name, text in texts.items():
+            if out is None:
+                typer.echo(text, nl=False)
+                continue
+            path = out / f"{name}.yml"
+            if path.exists():
+                raise RejectedInputError(
+                    f"{path} is there already; nothing is written over it. Choose --event."
+                )
+            out.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            typer.echo(f"{path}: drafted from {samples.events[name].seen} samples; search it for TODO.")
+
     @app.command("matrix")
     def matrix(as_json: Json = False) -> None:
         """Which versions of a contract each source may send, and who reads them."""
@@ -90,6 +131,16 @@ def add_to(app: typer.Typer, context: IngestionContext) -> None:
                 f"{row.contract:<21} {row.source:<9} {row.call:<27} accepts {', '.join(row.accepts)}"
                 f"{_warning(row)}; read by {', '.join(row.consumers) or 'nobody by name'}"
             )
+
+
+def _opened(file: Path) -> AbstractContextManager[IO[bytes]]:
+    try:
+        opened: AbstractContextManager[IO[bytes]] = fsspec.open(file, "rb", compression="infer").open()
+    except OSError as error:
+        raise RejectedInputError(
+            f"{file} cannot be read ({error.strerror or error}); give a file of JSON lines."
+        ) from error
+    return opened
 
 
 def _rows(context: IngestionContext) -> Iterator[MatrixRow]:

@@ -330,3 +330,17 @@ def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Type
     said = run(app, "contracts", "docs")
     assert said.startswith("13 pages; open ")
     assert Path(said.removeprefix("13 pages; open ").strip()).exists()
+
+
+def test_a_contract_is_drafted_from_a_file_of_samples(app: typer.Typer, tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(raw("m-1") + b"\n{broken\n" + raw("m-2", event="Seen"))
+    given = (str(tmp_path / "events.jsonl"), "--team", "web", "--contact", "web@shop.example")
+    assert "name: seen" in run(app, "contracts", "infer", *given, "--event", "seen")
+    with pytest.raises(RejectedInputError, match="has 2 events"):
+        run(app, "contracts", "infer", *given)
+    out = ("--out", str(tmp_path / "drafts"))
+    assert "search it for TODO" in run(app, "contracts", "infer", *given, *out)
+    with pytest.raises(RejectedInputError, match="is there already"):
+        run(app, "contracts", "infer", *given, *out)
+    with pytest.raises(RejectedInputError, match="cannot be read"):
+        run(app, "contracts", "infer", str(tmp_path / "nothing.jsonl"), *given[1:])
