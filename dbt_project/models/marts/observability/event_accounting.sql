@@ -4,7 +4,17 @@ with event_batches as (
 
 ),
 
-event_accounting as (
+late_repeats as (
+
+    select
+        substring(segment, 1, 10) as received_date,
+        cast(count(*) as bigint) as late_repeats
+    from {{ ref('stg_events__late_repeats') }}
+    group by substring(segment, 1, 10)
+
+),
+
+received as (
 
     select
         substring(segment, 1, 10) as received_date,
@@ -14,6 +24,20 @@ event_accounting as (
         cast(sum(quarantined_events) as bigint) as quarantined_events
     from event_batches
     group by substring(segment, 1, 10)
+
+),
+
+event_accounting as (
+
+    select
+        received.received_date,
+        received.received_events,
+        received.accepted_events,
+        received.duplicated_events,
+        received.quarantined_events,
+        coalesce(late_repeats.late_repeats, 0) as late_repeated_events
+    from received
+    left join late_repeats on received.received_date = late_repeats.received_date
 
 )
 

@@ -4,34 +4,46 @@ with events as (
 
 ),
 
+late_repeats as (
+
+    select * from {{ ref('stg_events__late_repeats') }}
+
+),
+
 renamed as (
 
     select
         -- ids
-        event_id,
-        user_id,
-        account_id,
-        anonymous_id,
-        session_id,
-        campaign_id,
+        events.event_id,
+        events.user_id,
+        events.account_id,
+        events.anonymous_id,
+        events.session_id,
+        events.campaign_id,
 
         -- strings
-        event_name,
-        version as contract_version,
-        source_system,
-        channel,
-        consent,
-        properties,
+        events.event_name,
+        events.version as contract_version,
+        events.source_system,
+        events.channel,
+        events.consent,
+        events.properties,
 
         -- where the event stands in the event log
-        segment,
-        line,
+        events.segment,
+        events.line,
 
         -- timestamps
-        occurred_at,
-        received_at
+        events.occurred_at,
+        events.received_at
     from events
-    where received_at <= {{ as_of() }}
+    left join late_repeats
+        on
+            events.segment = late_repeats.segment
+            and events.line = late_repeats.line
+    where
+        events.received_at <= {{ as_of() }}
+        and late_repeats.event_id is null
 
 )
 
