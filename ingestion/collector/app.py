@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from starlette.applications import Starlette
@@ -30,6 +30,7 @@ from ingestion.collector.bodies import RefusedBodyError, TornBodyError, read_bod
 from ingestion.collector.config import CollectorConfig
 from ingestion.collector.keys import KeyFile, KeyRing, WriteKey
 from ingestion.collector.metrics import Metrics
+from ingestion.collector.openapi import OPENAPI_PATH, openapi
 from ingestion.collector.rates import Rates
 from ingestion.collector.requests import CALLS, Messages, UnreadableBodyError
 from ingestion.collector.webhooks import SecretWebhook, Webhooks
@@ -199,6 +200,10 @@ class Collector:
         """The counters of this worker."""
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    async def describe(self, _request: Request) -> Response:
+        """What every route takes and answers."""
+        return Response(orjson.dumps(description()), media_type="application/json")
+
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Write while the server runs, and what still waits when it ends."""
@@ -235,6 +240,7 @@ def build_app(
             Route("/livez", collector.live, methods=["GET"]),
             Route("/readyz", collector.ready, methods=["GET"]),
             Route("/metrics", collector.show_metrics, methods=["GET"]),
+            Route(OPENAPI_PATH, collector.describe, methods=["GET"]),
         ],
         middleware=[
             # A write key is made to stand in pages, and no cookie is looked at: any site may send.
@@ -248,6 +254,11 @@ def build_app(
         ],
         lifespan=collector.lifespan,
     )
+
+
+def description() -> dict[str, Any]:
+    """What every route takes and answers, as OpenAPI."""
+    return openapi((name, paths) for name, paths, _ in _readers())
 
 
 def _readers() -> list[tuple[str, tuple[str, ...], Reader]]:
