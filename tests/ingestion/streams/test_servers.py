@@ -24,7 +24,7 @@ from tests.ingestion.messages import House
 from tests.ingestion.streams.broker import Registry, create_topic, kafka_broker, producer
 from tests.ingestion.streams.test_decoding import AVRO, SCHEMA, VIEW
 
-SECONDS = 60.0
+SECONDS = 120.0
 CHILD = "tests.ingestion.streams.consume_child"
 
 
