@@ -238,7 +238,8 @@ def _refuse_to_take_back(report: RangeReport) -> None:
     lost = {
         change.event_name: change.lines
         for change in report.changes
-        if change.event_name in NEVER_TAKEN_BACK and change.before == "accepted" != change.after
+        if change.event_name in NEVER_TAKEN_BACK
+        and (change.before, change.after) == ("accepted", "quarantined")
     }
     if lost:
         counts = ", ".join(f"{lines} {name}" for name, lines in sorted(lost.items()))

@@ -30,7 +30,11 @@ select
     segment,
     line,
     coalesce(after.event_id, before.event_id) as event_id,
-    coalesce(after.event_name, before.event_name) as event_name,
+    -- a refused line may only say what its sender called the event
+    case
+        when before.outcome = 'accepted' then before.event_name
+        else coalesce(after.event_name, before.event_name)
+    end as event_name,
     before.outcome as outcome_before,
     before.code as code_before,
     after.outcome as outcome_after,
