@@ -52,16 +52,17 @@ def hold_broken_sources(log: EventLog, registry: Registry, batch: ValidatedBatch
 def quarantined_rows(log: EventLog, slices: Sequence[Slice], rows: pa.Table, reason: Reason) -> pa.Table:
     """Accepted rows as rows of raw.events_quarantined, each with its line as it stands in the log."""
     found: list[Mapping[str, Any]] = []
-    by_place = {(row["segment"], row["line"]): row for row in rows.to_pylist()}
-    for part in slices if by_place else ():
+    by_segment: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.to_pylist():
+        by_segment.setdefault(row["segment"], []).append(row)
+    for part in slices:
         wanted = [
-            place
-            for place in by_place
-            if place[0] == part.segment and part.first_line <= place[1] <= part.last_line
+            row
+            for row in by_segment.get(part.segment, ())
+            if part.first_line <= row["line"] <= part.last_line
         ]
         lines = log.read(part).split(b"\n") if wanted else []
-        for place in wanted:
-            row = by_place[place]
+        for row in wanted:
             refusal = Refusal((reason,), row["event_id"], row["event_name"], row["version"])
             message = lines[row["line"] - part.first_line].split(b"\t", 2)[2]
             found.append({**refusal_row(refusal, message), **{name: row[name] for name in _KEPT}})

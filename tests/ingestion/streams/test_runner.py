@@ -41,7 +41,7 @@ class MemoryConsumer:
         self._at |= {name: after for name, after in next_positions().items() if name in self._values}
 
     def undisturbed(self) -> Any:
-        return nullcontext_async()
+        return nullcontext()
 
     async def poll(self) -> Sequence[Message]:
         found = []
@@ -62,10 +62,6 @@ class MemoryConsumer:
 
     async def close(self) -> None:
         pass
-
-
-class nullcontext_async(nullcontext[None]):  # noqa: N801 (as its base)
-    pass
 
 
 def values(count: int = 10) -> dict[str, list[bytes]]:
