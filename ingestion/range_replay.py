@@ -258,7 +258,8 @@ def _put_in_place(
     commits = connection.execute(_COMMITS.format(schema=schema), parameters).to_arrow_table()
     replayed = connection.execute(_REPLAYED.format(schema=schema), parameters).to_arrow_table()
     fresh = connection.execute(
-        f"select *, 0 as position from {schema}.events semi join {schema}.changes using (segment, line)"
+        "select *, row_number() over (order by received_at, segment, line) as position "
+        f"from {schema}.events semi join {schema}.changes using (segment, line)"
     ).to_arrow_table()
     none = pa.table({"position": pa.array([], pa.int64())})
     with _views(raw, accepted=fresh, duplicates=none):

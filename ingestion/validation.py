@@ -7,7 +7,7 @@ docs/decisions/0003-validation.md says why it is done so, with figures.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ from ingestion.inspection import (
     body_key,
     inspect,
     masked,
+    properties_of,
     text,
 )
 from ingestion.raw_tables import EVENTS, EVENTS_QUARANTINED, TIME
@@ -58,9 +59,11 @@ _READ = (
     "properties",
     "line",
 )
-# The calls whose body is all that their contract judges; the others go through inspection.
+# The calls whose contract judges their body alone, and those where the call says more beside it; the others
+# go through inspection.
 _PLAIN_CALLS = ("track", "identify")
-_Calls = dict[tuple[str, str | None], tuple[str, str, Callable[[object], bool], str]]
+_CALLS = (*_PLAIN_CALLS, "page", "screen")
+_Calls = dict[tuple[str, str | None], tuple[str, str, Callable[[object], bool], str | None]]
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class _Checked:
     def take(self, lines: list[bytes], first_line: int) -> None:
         """Check the lines of a block."""
         columns, doubtful = self._accept(lines, first_line)
-        if columns["line"]:
+        if columns:
             accepted = self._accepted_table(columns)
             is_in_time = _is_in_time(accepted["occurred_at"], accepted["received_at"])
             if not pc.all(is_in_time).as_py():
@@ -123,7 +126,7 @@ class _Checked:
         for index in doubtful:
             self._look_closer(lines[index], first_line + index)
 
-    def _accepted_table(self, columns: dict[str, list[Any]]) -> pa.Table:
+    def _accepted_table(self, columns: dict[str, tuple[Any, ...]]) -> pa.Table:
         """The columns of a block as a table of raw.events; a time that cannot be read is null."""
         arrays: dict[str, pa.Array] = {}
         for name, values in columns.items():
@@ -143,18 +146,14 @@ class _Checked:
 
     def _accept(  # noqa: PLR0912, PLR0915 (one loop, for speed)
         self, lines: list[bytes], first_line: int
-    ) -> tuple[dict[str, list[Any]], list[int]]:
+    ) -> tuple[dict[str, tuple[Any, ...]], list[int]]:
         """Columns of the lines that are plainly right, and the index of every other line.
 
         This loop is the price of an event, so it is written for speed: the bound methods and the local
         names are each worth some percent.
         """
-        columns: dict[str, list[Any]] = {name: [] for name in _READ}
-        (
-            add_event_id, add_event_name, add_version, add_occurred_at, add_received_at, add_source,
-            add_user_id, add_account_id, add_anonymous_id, add_trace_id, add_session_id, add_channel,
-            add_campaign_id, add_consent, add_properties, add_line,
-        ) = (column.append for column in columns.values())  # fmt: skip
+        rows: list[tuple[Any, ...]] = []
+        add = rows.append
         doubtful: list[int] = []
         loads, dumps, plain = orjson.loads, orjson.dumps, text
         head, cut, source, calls = b"", 0, "", _Calls()
@@ -180,7 +179,8 @@ class _Checked:
                     ):
                         doubtful.append(index)
                         continue
-                properties, event_id, occurred_at = message[body], message["messageId"], get("timestamp")
+                properties = message[body] if body is not None else properties_of(message)
+                event_id, occurred_at = message["messageId"], get("timestamp")
                 if occurred_at is None:
                     occurred_at = message["originalTimestamp"]
                 user_id, anonymous_id = get("userId"), get("anonymousId")
@@ -223,23 +223,12 @@ class _Checked:
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
                 doubtful.append(index)
                 continue
-            add_event_id(event_id)
-            add_event_name(name)
-            add_version(version)
-            add_occurred_at(occurred_at)
-            add_received_at(line[:_TIME_CHARACTERS])
-            add_source(source)
-            add_user_id(user_id)
-            add_account_id(account_id)
-            add_anonymous_id(anonymous_id)
-            add_trace_id(trace_id)
-            add_session_id(session_id)
-            add_channel(channel)
-            add_campaign_id(campaign_id)
-            add_consent(consent)
-            add_properties(compact)
-            add_line(first_line + index)
-        return columns, doubtful
+            add((
+                event_id, name, version, occurred_at, line[:_TIME_CHARACTERS], source,
+                user_id, account_id, anonymous_id, trace_id, session_id, channel,
+                campaign_id, consent, compact, first_line + index,
+            ))  # fmt: skip
+        return dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {}, doubtful
 
     def _head_of(self, line: bytes) -> tuple[bytes, str, _Calls]:
         """What stands between the time and the message of a record, its source, and the source's calls."""
@@ -253,10 +242,10 @@ class _Checked:
                     contract.name,
                     contract.version,
                     contract.validator.is_valid,
-                    body_key(call),
+                    body_key(call) if call in _PLAIN_CALLS else None,
                 )
                 for (name, call, event), contract in self._registry.calls.items()
-                if name == source and call in _PLAIN_CALLS
+                if name == source and call in _CALLS
             }
         return head, source, self._calls_of[head]
 
@@ -280,7 +269,7 @@ class _Checked:
             self._refused.append({**refusal_row(outcome, raw), **place})
 
 
-def _times(texts: list[str] | list[bytes]) -> pa.Array:
+def _times(texts: Sequence[str | bytes]) -> pa.Array:
     """ISO 8601 times with a zone as UTC: all at once when all can be read, else one by one."""
     try:
         return pa.array(texts, pa.string()).cast(_ZONED).cast(TIME)

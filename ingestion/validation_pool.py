@@ -19,6 +19,8 @@ from ingestion.validation_worker import read_answer, request, validate_batch
 WORKERS = 2
 # With fewer batches of 16 MiB, starting the processes costs more than they save.
 BATCHES_WORTH_WORKERS = 6
+# How many batches are with the workers or wait, so that they have work while a group of them is loaded.
+BATCHES_AHEAD = 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ValidatedBatch:
 def validated_batches(
     log: EventLog, registry: Registry, batches: Iterable[Batch], folder: Path
 ) -> Iterator[ValidatedBatch]:
-    """Every batch, validated, in order; at most twice as many as there are workers are under way."""
+    """Every batch, validated, in order; at most `BATCHES_AHEAD` are under way."""
     ahead = iter(batches)
     first = list(itertools.islice(ahead, BATCHES_WORTH_WORKERS))
     if len(first) < BATCHES_WORTH_WORKERS:
@@ -53,7 +55,7 @@ def _shared(workers: "list[_Worker]", batches: Iterable[Batch], folder: Path) ->
         worker, batch_id, file = next(turns), batch_id_of(batch.slices), folder / f"batch.{number}"
         worker.ask(request(batch, batch_id, file))
         waiting.append((worker, batch, batch_id, file))
-        if len(waiting) >= 2 * len(workers):
+        if len(waiting) >= BATCHES_AHEAD:
             yield _answer(*waiting.popleft())
     while waiting:
         yield _answer(*waiting.popleft())

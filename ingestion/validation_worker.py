@@ -17,11 +17,14 @@ from ingestion.validation import Validated, validate
 
 
 def validate_batch(log: EventLog, registry: Registry, batch: Batch, batch_id: str) -> Validated:
-    """Read a batch from the log and check every line of it."""
+    """Read a batch from the log and check every line of it.
+
+    Each table comes as one chunk: DuckDB takes ten times as long over the hundreds that blocks make.
+    """
     parts = [validate(registry, part, log.read(part), batch_id) for part in batch.slices]
     return Validated(
-        accepted=pa.concat_tables(part.accepted for part in parts),
-        quarantined=pa.concat_tables(part.quarantined for part in parts),
+        accepted=pa.concat_tables(part.accepted for part in parts).combine_chunks(),
+        quarantined=pa.concat_tables(part.quarantined for part in parts).combine_chunks(),
     )
 
 

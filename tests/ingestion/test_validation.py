@@ -320,8 +320,12 @@ notes = st.fixed_dictionaries(
         "allowed": st.booleans(),
     },
 )
+calls: st.SearchStrategy[dict[str, object]] = st.just({}) | st.sampled_from(
+    ["identify", "page", "screen", "group", "alias"]
+).map(lambda call: {"type": call, "event": ...})
 changed_messages = st.builds(
-    lambda changes: raw(**changes),
+    lambda call, changes: raw(**{**call, **changes}),
+    calls,
     st.dictionaries(
         st.sampled_from(
             [
@@ -333,6 +337,10 @@ changed_messages = st.builds(
                 "timestamp",
                 "context",
                 "properties",
+                "traits",
+                "name",
+                "category",
+                "groupId",
                 "channel",
                 "_collector",
             ]
