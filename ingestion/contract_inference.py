@@ -18,7 +18,8 @@ import yaml
 from ingestion.contract import PII, Owner
 from ingestion.errors import RejectedInputError
 from ingestion.inspection import properties_of
-from ingestion.wires import NAMED_CALLS, as_segment, note_of
+from ingestion.records import Note, split_record
+from ingestion.wires import NAMED_CALLS, as_segment
 
 # An enum is proposed for at most so many values, each seen so often on average.
 MOST_VALUES = 8
@@ -79,7 +80,10 @@ class _Values:
 
 
 def read_samples(lines: Iterable[bytes], most_unread: int = 20) -> Samples:
-    """Events in our envelope or an SDK's calls, one a line; other lines are counted, the first with why."""
+    """Events in our envelope or an SDK's calls, one a line; other lines are counted, the first with why.
+
+    A line may be a record of the event log too, as `cdp events read` prints it, with its wire format.
+    """
     samples = Samples()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -132,14 +136,16 @@ def contract_name(event: str) -> str:
 
 
 def _event(line: bytes) -> tuple[str, Mapping[str, Any]] | str:
+    note: Note = {}
+    if not line.startswith(b"{") and (parts := split_record(line.partition(b"\t")[2])) is not None:
+        note, line = parts.note, parts.raw
     try:
         message = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         return f"no JSON: {error.msg}"
     if not isinstance(message, dict):
         return "no JSON object"
-    wire = note_of(message).get("wire") or ("cdp" if "event_name" in message else "segment")
-    message = as_segment(message, wire)
+    message = as_segment(message, note or {"wire": "cdp" if "event_name" in message else "segment"})
     call = message.get("type")
     name = message.get("event") if call in NAMED_CALLS else call
     if not isinstance(name, str) or not contract_name(name):

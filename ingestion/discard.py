@@ -16,7 +16,7 @@ import duckdb
 import orjson
 
 from ingestion.errors import RejectedInputError
-from ingestion.event_log import Record, format_time
+from ingestion.records import Record, format_time
 from ingestion.registry import OPERATOR_SOURCE
 from ingestion.replay import WITH_DISCARDED, Selection
 

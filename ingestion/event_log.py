@@ -1,7 +1,7 @@
-r"""The event log: append-only segment files that hold everything received, the source of truth.
+"""The event log: append-only segment files that hold everything received, the source of truth.
 
-One record a line: `<received_at>\t<source>\t<raw message, verbatim>\n`, the time in 24 characters
-(`2010-12-01T08:26:00.000Z`). See docs/decisions/0002-event-log.md for the promises and their limits.
+One record a line, as ingestion/records.py writes it. See docs/decisions/0002-event-log.md for the promises
+and their limits.
 """
 
 import contextlib
@@ -11,7 +11,6 @@ import hashlib
 import io
 import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,15 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from ingestion.errors import EventLogDamagedError, EventLogFullError, RejectedInputError
+from ingestion.records import (
+    TIME_CHARACTERS,
+    DayLines,
+    Record,
+    check_source,
+    encode,
+    format_time,
+    record_head,
+)
 from ingestion.sealed_segments import MANIFEST, Manifest, open_sealed, read_manifest
 from ingestion.segments import (
     Append,
@@ -36,19 +44,8 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 BATCH_BYTES = 16 * 1024 * 1024
 BATCH_LINES = 250_000
 _IMPORT_LINES = 20_000
-TIME_CHARACTERS = 24
 _WAITING_LINES = 10_000
-_SOURCE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-@dataclass(frozen=True)
-class Record:
-    """One received message: when the server had it, from which source, and its bytes as they came."""
-
-    received_at: datetime
-    source: str
-    raw: bytes
 
 
 @dataclass(frozen=True)
@@ -94,40 +91,12 @@ class Batch:
         return sum(part.end_byte - part.start_byte for part in self.slices)
 
 
-def format_time(moment: datetime) -> str:
-    """The moment as the 24 characters that a record starts with (UTC, milliseconds)."""
-    if moment.tzinfo is None:
-        raise RejectedInputError(
-            f"Time {moment.isoformat()} has no time zone; pass a timezone-aware datetime."
-        )
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def encode(record: Record) -> tuple[str, bytes]:
-    """The day a record belongs to and its line; refuses what would break the line format."""
-    _check_source(record.source)
-    if b"\n" in record.raw:
-        raise RejectedInputError(
-            f"A message of source {record.source!r} contains a line feed; "
-            "the log holds one message a line, so write JSON without line breaks."
-        )
-    time = format_time(record.received_at)
-    return time[:10], b"%b\t%b\t%b\n" % (time.encode(), record.source.encode(), record.raw)
-
-
-def _check_source(source: str) -> None:
-    if not _SOURCE.fullmatch(source):
-        raise RejectedInputError(
-            f"Source name {source!r} cannot be written to the event log; "
-            "use a lower-case letter followed by at most 62 lower-case letters, digits or underscores."
-        )
-
-
 class EventLog:
     """Append-only segments under one folder; safe for several processes on one machine."""
 
     def __init__(self, root: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.root = root
+        self._lock_file = root / ".lock"
         self._segment_bytes = segment_bytes
         self._known: tuple[tuple[int, int, int], Manifest] | None = None
 
@@ -139,13 +108,13 @@ class EventLog:
         """
         return self.append_lines(encode(record) for record in records)
 
-    def append_lines(self, lines: Iterable[tuple[str, bytes]]) -> AppendResult:
-        """`append` for lines that are already in the record format, each with its day."""
+    def append_lines(self, lines: Iterable[DayLines]) -> AppendResult:
+        """`append` for whole lines that are already in the record format."""
         with self._locked(fcntl.LOCK_EX):
             writing = Append(self.root, self._segment_bytes)
             try:
-                for day, line in lines:
-                    writing.write(day, line)
+                for each in lines:
+                    writing.write(each)
                 return writing.finish()
             except OSError as error:
                 writing.take_back()
@@ -286,7 +255,7 @@ class EventLog:
         last durable chunk; at most one chunk is then in the log twice, which validation counts as duplicates.
         `received_at` is for lines at the start that carry no usable time of their own.
         """
-        _check_source(source)
+        check_source(source)
         digest = _sha256(path)
         entry = _read_imports(self.root / "imports.json").get(digest)
         if entry and entry.complete:
@@ -299,7 +268,7 @@ class EventLog:
             file.seek(start)
             records = _archived_records(file, source, time, path)
             while chunk := list(itertools.islice(records, _IMPORT_LINES)):
-                self.append_lines((record.time[:10], record.line) for record in chunk)
+                self.append_lines(DayLines(record.time[:10], record.line) for record in chunk)
                 count += len(chunk)
                 at += sum(record.bytes_read for record in chunk)
                 self._note_import(digest, _Import(path.name, source, at, chunk[-1].time, complete=False))
@@ -313,10 +282,20 @@ class EventLog:
 
     @contextlib.contextmanager
     def _locked(self, kind: int) -> Iterator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("ab") as lock:
+        # the lock goes with the last descriptor of it
+        lock = self._open_lock()
+        try:
             fcntl.flock(lock, kind)
             yield
+        finally:
+            os.close(lock)
+
+    def _open_lock(self) -> int:
+        try:
+            return os.open(self._lock_file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:
+            self.root.mkdir(parents=True, exist_ok=True)
+            return os.open(self._lock_file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 def _sha256(path: Path) -> str:
@@ -374,7 +353,6 @@ def _archived_time(raw: bytes) -> str | None:
 
 def _archived_records(file: BinaryIO, source: str, time: str | None, path: Path) -> Iterator[_Archived]:
     """The rest of an archive as lines of the log; one without a usable time takes the time before it."""
-    middle = b"\t%b\t" % source.encode()
     waiting: list[bytes] = []
     for read in file:
         raw = read.removesuffix(b"\n")
@@ -385,9 +363,9 @@ def _archived_records(file: BinaryIO, source: str, time: str | None, path: Path)
                 break
             continue
         for early in waiting:
-            yield _Archived(time, b"%b%b%b\n" % (time.encode(), middle, early), len(early) + 1)
+            yield _Archived(time, b"%b%b\n" % (record_head(time, source), early), len(early) + 1)
         waiting.clear()
-        yield _Archived(time, b"%b%b%b\n" % (time.encode(), middle, raw), len(read))
+        yield _Archived(time, b"%b%b\n" % (record_head(time, source), raw), len(read))
     if waiting:
         raise RejectedInputError(
             f"Archive {path.name} begins with {len(waiting)} lines without a usable receivedAt; "

@@ -12,9 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingestion.errors import FatalIngestionError
 from ingestion.event_log import EventLog, Slice
 from ingestion.inspection import Reason, Refusal
 from ingestion.raw_tables import EVENTS_QUARANTINED
+from ingestion.records import split_record
 from ingestion.registry import Hold, Registry
 from ingestion.validation import Validated, refusal_row
 from ingestion.validation_pool import ValidatedBatch
@@ -64,8 +66,14 @@ def quarantined_rows(log: EventLog, slices: Sequence[Slice], rows: pa.Table, rea
         lines = log.read(part).split(b"\n") if wanted else []
         for row in wanted:
             refusal = Refusal((reason,), row["event_id"], row["event_name"], row["version"])
-            message = lines[row["line"] - part.first_line].split(b"\t", 2)[2]
-            found.append({**refusal_row(refusal, message), **{name: row[name] for name in _KEPT}})
+            parts = split_record(lines[row["line"] - part.first_line])
+            if parts is None:
+                raise FatalIngestionError(
+                    f"Line {row['line']} of segment {part.segment} was accepted and is no record; nothing of "
+                    "it counts as loaded. This is a defect: report it."
+                )
+            kept = {name: row[name] for name in _KEPT}
+            found.append({**refusal_row(refusal, parts.raw, parts.note), **kept})
     return pa.Table.from_pylist(found, schema=EVENTS_QUARANTINED)
 
 

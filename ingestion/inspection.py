@@ -13,6 +13,7 @@ import jsonschema_rs
 import orjson
 
 from ingestion.contract import Contract
+from ingestion.records import Note, Parts
 from ingestion.registry import Registry
 from ingestion.wires import (
     CONTRACT_CALL,
@@ -21,7 +22,6 @@ from ingestion.wires import (
     as_segment,
     clock_error,
     consent_with_gpc,
-    note_of,
     position_id,
 )
 
@@ -89,12 +89,12 @@ class Refusal:
     contract_version: str | None = None
 
 
-def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) -> Event | Refusal:
+def inspect(registry: Registry, parts: Parts) -> Event | Refusal:
     """Accept one message, or say everything that is wrong with it; never raises for any bytes."""
+    received_at, source, note, raw = parts
     message = _read(raw)
     if isinstance(message, Reason):
         return Refusal((message,))
-    note = note_of(message)
     if note.get("wire") == UNREADABLE and "why" in note:
         return Refusal(
             (Reason("UNREADABLE_MESSAGE", "", "one event, in the format of its stream", str(note["why"])),),
@@ -102,7 +102,7 @@ def inspect(registry: Registry, source: str, received_at: datetime, raw: bytes) 
         )
     if note.get("wire") == UNREADABLE:
         return Refusal((Reason("UNREADABLE_REQUEST", "", "the body that the route asks for", masked(raw)),))
-    message = as_segment(message, note.get("wire"))
+    message = as_segment(message, note)
     call, name = message.get("type"), message.get("event")
     contract = _contract(registry, source, call, name)
     reasons = list(_unexpected(registry, source, message, contract, note))
@@ -235,7 +235,7 @@ def _called(message: dict[str, Any]) -> object:
 
 
 def _unexpected(
-    registry: Registry, source: str, message: dict[str, Any], contract: Contract | None, note: dict[str, Any]
+    registry: Registry, source: str, message: dict[str, Any], contract: Contract | None, note: Note
 ) -> Iterator[Reason]:
     """Why a message is not one that this source, or this key of it, may send."""
     if note.get("allowed") is False:
@@ -263,12 +263,16 @@ def _at_version(registry: Registry, message: dict[str, Any], contract: Contract)
     return registry.version_of(contract, asked) if isinstance(asked, str) else None
 
 
-def happened_at(message: object, received_at: datetime) -> datetime | None:
+def happened_at(parts: Parts) -> datetime | None:
     """When an event happened, its sender's clock corrected; nothing where no usable time is said."""
+    try:
+        message = orjson.loads(parts.raw)
+    except orjson.JSONDecodeError:
+        return None
     if not isinstance(message, dict):
         return None
-    note = note_of(message)
-    found = _occurred_at(as_segment(message, note.get("wire")), received_at, clock_error(note, received_at))
+    clocks = clock_error(parts.note, parts.received_at)
+    found = _occurred_at(as_segment(message, parts.note), parts.received_at, clocks)
     return found if isinstance(found, datetime) else None
 
 

@@ -49,6 +49,7 @@ EVENTS_QUARANTINED: Final = _schema(
     reasons=TEXT,
     raw_line=TEXT,
     raw_encoding=TEXT,
+    note=TEXT,
     segment=TEXT,
     line=WHOLE,
     batch_id=TEXT,

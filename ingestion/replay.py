@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ingestion.event_log import Slice
 from ingestion.identifiers import IdentifierKey, refuse_other_key
 from ingestion.load import heal, take_replayed_out
 from ingestion.raw_tables import EVENTS, EVENTS_DUPLICATED
+from ingestion.records import format_time, record_head
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
 from ingestion.validation import validate
@@ -184,8 +185,9 @@ def _record(row: dict[str, Any]) -> bytes:
     raw = base64.b64decode(raw_line) if row["raw_encoding"] == "base64" else raw_line.encode()
     if row["received_at"] is None or row["source_system"] is None:
         return bytes(raw) + b"\n"
-    received_at = row["received_at"].isoformat(timespec="milliseconds")
-    return b"%bZ\t%b\t%b\n" % (received_at.encode(), row["source_system"].encode(), raw)
+    time = format_time(row["received_at"].replace(tzinfo=UTC))
+    note = orjson.loads(row["note"]) if row["note"] else None
+    return b"%b%b\n" % (record_head(time, row["source_system"], note), raw)
 
 
 def _replay(

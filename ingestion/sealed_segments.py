@@ -18,12 +18,12 @@ import orjson
 import zstandard
 
 from ingestion.errors import EventLogDamagedError
+from ingestion.records import TIME_CHARACTERS
 from ingestion.segments import sync_folder
 
 MANIFEST = "manifest.json"
 FRAME_BYTES = 4 * 1024 * 1024
 _LEVEL = 3
-_TIME_CHARACTERS = 24
 
 
 class Frame(NamedTuple):
@@ -160,8 +160,8 @@ def _times(piece: bytes, *, is_first: bool) -> Iterator[str]:
     """The time of receipt of every line that begins in a piece; a line that is no record has none."""
     at = 0 if is_first else piece.find(b"\n") + 1
     while 0 <= at < len(piece):
-        if piece[at + _TIME_CHARACTERS : at + _TIME_CHARACTERS + 1] == b"\t":
-            yield piece[at : at + _TIME_CHARACTERS].decode("ascii", "replace")
+        if piece[at + TIME_CHARACTERS : at + TIME_CHARACTERS + 1] == b"\t":
+            yield piece[at : at + TIME_CHARACTERS].decode("ascii", "replace")
         at = piece.find(b"\n", at) + 1
         if at == 0:
             return

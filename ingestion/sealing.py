@@ -14,7 +14,8 @@ from pathlib import Path
 import fsspec
 
 from ingestion.errors import EventLogDamagedError, EventLogFullError, TransientIngestionError
-from ingestion.event_log import EventLog, format_time
+from ingestion.event_log import EventLog
+from ingestion.records import format_time
 from ingestion.sealed_segments import (
     Manifest,
     Pack,

@@ -1,13 +1,17 @@
 """Segment files: writing lines to them in a way that can be taken back, and reading whole lines."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ingestion.records import DayLines
+
 _BLOCK = 1024 * 1024
 _BUFFERED = 16 * 1024 * 1024
 _OPEN_FILES = 32
+_SEGMENT = re.compile(r"\d{6}\.log", re.ASCII)
 # In a day's folder: the highest number that was sealed. Appends go to segments after it.
 SEALED_UP_TO = "sealed_up_to"
 
@@ -31,17 +35,19 @@ class Append:
         self._former: dict[Path, int | None] = {}
         self._open: dict[str, tuple[Path, int, int]] = {}  # day -> path, descriptor, length
         self._touched: list[Path] = []
-        self._buffers: dict[str, bytearray] = {}
+        self._buffers: dict[str, list[bytes]] = {}
+        self._sizes: dict[str, int] = {}
         self._count = self._bytes = self._healed = self._buffered = 0
 
-    def write(self, day: str, line: bytes) -> None:
-        """Take one whole line for the segment of the day."""
-        buffer = self._buffers.setdefault(day, bytearray())
-        buffer += line
-        self._count += 1
-        self._bytes += len(line)
-        self._buffered += len(line)
-        if len(buffer) >= _BLOCK:
+    def write(self, lines: DayLines) -> None:
+        """Take whole lines for the segment of their day."""
+        day, data, count = lines
+        self._buffers.setdefault(day, []).append(data)
+        self._sizes[day] = self._sizes.get(day, 0) + len(data)
+        self._count += count
+        self._bytes += len(data)
+        self._buffered += len(data)
+        if self._sizes[day] >= _BLOCK:
             self._flush(day)
         elif self._buffered >= _BUFFERED:
             for waiting in list(self._buffers):
@@ -70,41 +76,51 @@ class Append:
                 os.truncate(path, length)
 
     def _flush(self, day: str) -> None:
-        buffer = self._buffers[day]
-        if not buffer:
+        data = b"".join(self._buffers[day])
+        if not data:
             return
         if day not in self._open:
             self._enter(day)
-        _path, descriptor, length = self._open[day]
-        view = memoryview(buffer)
+        path, descriptor, length = self._open[day]
+        view = memoryview(data)
         while view:
             written = os.write(descriptor, view)
             view = view[written:]
-        view.release()
-        self._open[day] = (_path, descriptor, length + len(buffer))
-        self._buffers[day] = bytearray()
-        self._buffered -= len(buffer)
-        if len(self._open) > _OPEN_FILES or length + len(buffer) >= self._segment_bytes:
+        length += len(data)
+        self._open[day] = (path, descriptor, length)
+        self._buffers[day], self._sizes[day] = [], 0
+        self._buffered -= len(data)
+        if len(self._open) > _OPEN_FILES or length >= self._segment_bytes:
             self._close(day)
 
     def _enter(self, day: str) -> None:
+        """Open the segment that the lines of a day go to now: its last, or a new one behind it."""
         folder = self._root / day
-        folder.mkdir(parents=True, exist_ok=True)
-        sealed = sealed_up_to(folder)
-        existing = [each for each in sorted(folder.glob("??????.log")) if int(each.stem) > sealed]
-        path = existing[-1] if existing else folder / f"{sealed + 1:06d}.log"
-        if existing and path not in self._former:
-            size, whole = path.stat().st_size, whole_lines_end(path)
-            if whole < size:
-                os.truncate(path, whole)
-                self._healed += size - whole
-        if existing and path.stat().st_size >= self._segment_bytes:
-            path = folder / f"{int(path.stem) + 1:06d}.log"
-        if path not in self._former:
-            self._former[path] = path.stat().st_size if path.exists() else None
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        names = _names(folder)
+        sealed = sealed_up_to(folder) if SEALED_UP_TO in names else 0
+        numbers = [int(name[:6]) for name in names if _SEGMENT.fullmatch(name)]
+        number = max((each for each in numbers if each > sealed), default=0)
+        if number and (path := folder / f"{number:06d}.log").stat().st_size < self._segment_bytes:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+            size = os.fstat(descriptor).st_size
+            if path not in self._former:
+                size = self._healed_size(path, descriptor, size)
+                self._former[path] = size
+        else:
+            path = folder / f"{(number or sealed) + 1:06d}.log"
+            self._former[path] = None
+            descriptor, size = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644), 0
         self._touched.append(path)
-        self._open[day] = (path, descriptor, path.stat().st_size)
+        self._open[day] = (path, descriptor, size)
+
+    def _healed_size(self, path: Path, descriptor: int, size: int) -> int:
+        """The length without a torn tail, which is cut off."""
+        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
+            return size
+        whole = whole_lines_end(path)
+        os.truncate(path, whole)
+        self._healed += size - whole
+        return whole
 
     def _close(self, day: str) -> None:
         if day in self._open:
@@ -113,6 +129,15 @@ class Append:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in the folder of a day, which is made when it is not there."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (it runs at every commit of the collector)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return []
 
 
 def sealed_up_to(folder: Path) -> int:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-import orjson
-
 from ingestion.errors import RejectedInputError
-from ingestion.event_log import BATCH_BYTES, BATCH_LINES, TIME_CHARACTERS, Batch, EventLog, Slice, format_time
+from ingestion.event_log import BATCH_BYTES, BATCH_LINES, Batch, EventLog, Slice
 from ingestion.inspection import EARLIEST, MAX_AHEAD, happened_at
+from ingestion.records import TIME_CHARACTERS, format_time, split_record
 
 Axis = Literal["received", "happened"]
 
@@ -122,9 +121,5 @@ def _happened(lines: Iterator[Line], wanted: TimeRange) -> Iterator[Line]:
 
 def _moment(record: bytes) -> datetime | None:
     """When the event of a record happened, or nothing when it does not say so."""
-    parts = record.split(b"\t", 2)
-    try:
-        received_at, message = datetime.fromisoformat(parts[0].decode("ascii")), orjson.loads(parts[2])
-    except (ValueError, IndexError):
-        return None
-    return happened_at(message, received_at) if received_at.tzinfo is not None else None
+    parts = split_record(record)
+    return happened_at(parts) if parts is not None else None

@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -31,12 +31,11 @@ from ingestion.inspection import (
     text,
 )
 from ingestion.raw_tables import EVENTS, EVENTS_QUARANTINED, TIME
+from ingestion.records import TIME_CHARACTERS, Note, split_record, split_source
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
-from ingestion.wires import NOTE
 
 _BLOCK_BYTES = 1024 * 1024
-_TIME_CHARACTERS = 24
 # A time up to its minute: sent and received in the same one, a message needs no correction of its time.
 _MINUTE = len("2010-12-01T08:26")
 _ZONED = pa.timestamp("us", "UTC")
@@ -63,6 +62,8 @@ _READ = (
 # go through inspection.
 _PLAIN_CALLS = ("track", "identify")
 _CALLS = (*_PLAIN_CALLS, "page", "screen")
+# What in a note changes what a message means, or what its sender may send.
+_TELLING = ("gpc", "allowed", "call")
 _Calls = dict[tuple[str, str | None], tuple[str, str, Callable[[object], bool], str | None]]
 
 
@@ -107,7 +108,7 @@ class _Checked:
     def __init__(self, registry: Registry, segment: str, batch_id: str) -> None:
         self._registry = registry
         self._constant = {"segment": segment, "batch_id": batch_id}
-        self._calls_of: dict[bytes, _Calls] = {}
+        self._calls_of: dict[str, _Calls] = {}
         self._accepted: list[pa.Table] = [EVENTS.empty_table()]
         self._late: list[dict[str, Any]] = []
         self._refused: list[dict[str, Any]] = []
@@ -156,29 +157,18 @@ class _Checked:
         add = rows.append
         doubtful: list[int] = []
         loads, dumps, plain = orjson.loads, orjson.dumps, text
-        head, cut, source, calls = b"", 0, "", _Calls()
+        head, cut, source, calls, minute = b"", 0, "", _Calls(), b""
         for index, line in enumerate(lines):
-            if not head or not line.startswith(head, _TIME_CHARACTERS):
-                head, source, calls = self._head_of(line)
-                cut = _TIME_CHARACTERS + len(head)
+            if not head or not line.startswith(head, TIME_CHARACTERS):
+                head, source, calls, minute = self._head_of(line)
+                cut = TIME_CHARACTERS + len(head)
             try:
                 message = loads(line[cut:])
                 get = message.get
                 name, version, is_valid, body = calls[get("type"), get("event")]
-                note = get(NOTE)
-                if note is not None:
-                    sent_at = note.get("sent_at")
-                    if (
-                        note["wire"] != "segment"
-                        or "gpc" in note
-                        or "allowed" in note
-                        or (
-                            sent_at is not None
-                            and (sent_at[:_MINUTE].encode() != line[:_MINUTE] or sent_at[-1:] != "Z")
-                        )
-                    ):
-                        doubtful.append(index)
-                        continue
+                if minute and not line.startswith(minute):
+                    doubtful.append(index)
+                    continue
                 properties = message[body] if body is not None else properties_of(message)
                 event_id, occurred_at = message["messageId"], get("timestamp")
                 if occurred_at is None:
@@ -224,20 +214,33 @@ class _Checked:
                 doubtful.append(index)
                 continue
             add((
-                event_id, name, version, occurred_at, line[:_TIME_CHARACTERS], source,
+                event_id, name, version, occurred_at, line[:TIME_CHARACTERS], source,
                 user_id, account_id, anonymous_id, trace_id, session_id, channel,
                 campaign_id, consent, compact, first_line + index,
             ))  # fmt: skip
         return dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {}, doubtful
 
-    def _head_of(self, line: bytes) -> tuple[bytes, str, _Calls]:
-        """What stands between the time and the message of a record, its source, and the source's calls."""
-        _, source, _ = _record_parts(line)
-        if source is None:
-            return b"", "", {}
-        head = b"\t%b\t" % source.encode()
-        if head not in self._calls_of:
-            self._calls_of[head] = {
+    def _head_of(self, line: bytes) -> tuple[bytes, str, _Calls, bytes]:
+        """What stands between the time and the message of a record; its source, that source's calls, and the
+        minute that its time must be in. No call where the note says that the message is more than it shows.
+        """
+        end = line.find(b"\t", TIME_CHARACTERS + 1)
+        if end < 0 or line[TIME_CHARACTERS : TIME_CHARACTERS + 1] != b"\t":
+            return b"", "", {}, b""
+        field = line[TIME_CHARACTERS + 1 : end]
+        try:
+            source, note = split_source(field)
+        except ValueError:
+            return b"", "", {}, b""
+        return b"\t%b\t" % field, source, *self._plain_calls(source, note)
+
+    def _plain_calls(self, source: str, note: Note) -> tuple[_Calls, bytes]:
+        sent_at = note.get("sent_at", "")
+        is_plain = note.get("wire", "segment") == "segment" and note.keys().isdisjoint(_TELLING)
+        if not is_plain or not isinstance(sent_at, str) or (sent_at and sent_at[-1] != "Z"):
+            return {}, b""
+        if source not in self._calls_of:
+            self._calls_of[source] = {
                 (call, event): (
                     contract.name,
                     contract.version,
@@ -247,26 +250,27 @@ class _Checked:
                 for (name, call, event), contract in self._registry.calls.items()
                 if name == source and call in _CALLS
             }
-        return head, source, self._calls_of[head]
+        return self._calls_of[source], sent_at[:_MINUTE].encode()
 
     def _look_closer(self, record: bytes, line: int) -> None:
-        received_at, source, raw = _record_parts(record)
+        parts = split_record(record)
         outcome: Event | Refusal
-        if received_at is None or source is None:
+        if parts is None:
             expected = "a time of receipt, a source and a message, parted by tabs"
-            outcome = Refusal((Reason("MALFORMED_RECORD", "", expected, masked(raw)),))
+            outcome = Refusal((Reason("MALFORMED_RECORD", "", expected, masked(record)),))
         else:
-            outcome = inspect(self._registry, source, received_at, raw)
+            outcome = inspect(self._registry, parts)
         place = {
             **self._constant,
             "line": line,
-            "received_at": received_at and naive_utc(received_at),
-            "source_system": source,
+            "received_at": parts and naive_utc(parts.received_at),
+            "source_system": parts and parts.source,
         }
         if isinstance(outcome, Event):
             self._late.append({**vars(outcome), "occurred_at": naive_utc(outcome.occurred_at), **place})
         else:
-            self._refused.append({**refusal_row(outcome, raw), **place})
+            raw, note = (parts.raw, parts.note) if parts is not None else (record, {})
+            self._refused.append({**refusal_row(outcome, raw, note), **place})
 
 
 def _times(texts: Sequence[str | bytes]) -> pa.Array:
@@ -293,20 +297,7 @@ def _is_in_time(occurred_at: pa.ChunkedArray, received_at: pa.ChunkedArray) -> p
     return pc.fill_null(found, False)
 
 
-def _record_parts(record: bytes) -> tuple[datetime | None, str | None, bytes]:
-    """Time of receipt, source and message of a log line; no time and source when it is not a record."""
-    parts = record.split(b"\t", 2)
-    if len(parts) == 3 and len(parts[0]) == _TIME_CHARACTERS:
-        try:
-            received_at = datetime.fromisoformat(parts[0].decode("ascii"))
-            if received_at.tzinfo is not None:
-                return received_at.astimezone(UTC), parts[1].decode("ascii"), parts[2]
-        except (ValueError, OverflowError):
-            pass
-    return None, None, record
-
-
-def refusal_row(refusal: Refusal, raw: bytes) -> dict[str, Any]:
+def refusal_row(refusal: Refusal, raw: bytes, note: Note) -> dict[str, Any]:
     """What raw.events_quarantined keeps of a refused line, but for its place."""
     try:
         raw_line, encoding = raw.decode(), "utf-8"
@@ -320,4 +311,5 @@ def refusal_row(refusal: Refusal, raw: bytes) -> dict[str, Any]:
         "reasons": orjson.dumps([vars(reason) for reason in refusal.reasons]).decode(),
         "raw_line": raw_line,
         "raw_encoding": encoding,
+        "note": orjson.dumps(note).decode() if note else None,
     }

@@ -1,8 +1,8 @@
 """The wire formats that senders speak, each turned into the Segment-shaped message that inspection judges.
 
-The collector marks every message with a note under `_collector`: its wire format, the key it came with, and
-what only the request knew (when it was sent, by its own clock; `Sec-GPC`). The consumers of streams do the
-same, with the place in the stream. The note is the last key of the message, so it wins over a forged one.
+The collector puts a note before every message (ingestion/records.py): its wire format, the key it came with,
+and what only the request knew (the call of its path; when it was sent, by its own clock; `Sec-GPC`). The
+consumers of streams do the same, with the place in the stream. What came another way has no note.
 Nothing here raises for any message: what cannot be told is left out, and inspection says what is missing.
 """
 
@@ -14,7 +14,8 @@ from typing import Any, Final, Literal, get_args
 
 import orjson
 
-NOTE: Final = "_collector"
+from ingestion.records import Note
+
 # The call of a message that names its contract itself; no SDK has a call of this name.
 CONTRACT_CALL: Final = "contract"
 # The call of what a destination reports; a source maps it by the type that the message says.
@@ -31,41 +32,26 @@ WHITE: Final = b" \t\r\n"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def note_of(message: dict[str, Any]) -> dict[str, Any]:
-    """The collector's note of a message; empty for one that came another way, such as from an archive."""
-    note = message.get(NOTE)
-    return note if isinstance(note, dict) else {}
-
-
 def one_line(raw: bytes) -> bytes:
     """A message without line feeds: in JSON they stand between tokens only, where a space is the same."""
     return raw.replace(b"\n", b" ").strip(WHITE) if b"\n" in raw else raw.strip(WHITE)
 
 
-def note_bytes(note: dict[str, Any]) -> bytes:
-    """A note as `noted` wants it."""
-    return b'"%b":%b}' % (NOTE.encode(), orjson.dumps(note))
-
-
-def noted(line: bytes, note: bytes) -> bytes:
-    """The message with the note as its last key; what is not an object stays as it is."""
-    if not line.startswith(b"{") or not line.endswith(b"}"):
-        return line
-    start = line[:-1].rstrip(WHITE)
-    return start + (b"" if start == b"{" else b",") + note
-
-
-def position_id(note: dict[str, Any]) -> str | None:
+def position_id(note: Note) -> str | None:
     """The id of a message of a stream that has none of its own: where it stands there never changes."""
     if all(isinstance(note.get(key), str) for key in ("stream", "partition", "position")):
         return f"{note['stream']}:{note['partition']}:{note['position']}"
     return None
 
 
-def as_segment(message: dict[str, Any], wire: object) -> dict[str, Any]:
+def as_segment(message: dict[str, Any], note: Note) -> dict[str, Any]:
     """The message in Segment's shape; one of Segment's, or of no known wire format, as it is."""
+    wire = note.get("wire")
     reader = _READERS.get(wire) if isinstance(wire, str) else None
-    return reader(message) if reader else message
+    if reader is not None:
+        return reader(message, note)
+    # a path of the collector says the call of a message that does not
+    return {"type": note["call"], **message} if "call" in note else message
 
 
 def name_of(message: dict[str, Any]) -> str | None:
@@ -75,7 +61,7 @@ def name_of(message: dict[str, Any]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def clock_error(note: dict[str, Any], received_at: datetime) -> timedelta:
+def clock_error(note: Note, received_at: datetime) -> timedelta:
     """How much later our clock is than the sender's; nothing when the difference may be the network's."""
     sent_at = note.get("sent_at")
     if isinstance(sent_at, str):
@@ -95,7 +81,7 @@ def consent_with_gpc(consent: object) -> dict[str, Any]:
     return {**(consent if isinstance(consent, dict) else {"given": consent}), "gpc": True}
 
 
-def _posthog(message: dict[str, Any]) -> dict[str, Any]:
+def _posthog(message: dict[str, Any], _note: Note) -> dict[str, Any]:
     """PostHog's capture format (posthog.com/docs/api/capture): one distinct_id, anonymous or not."""
     properties = dict(_object(message.get("properties")))
     # posthog-js repeats the project's key in every event
@@ -140,7 +126,7 @@ def _posthog(message: dict[str, Any]) -> dict[str, Any]:
     return {**read, "type": "track", "event": event, "properties": properties}
 
 
-def _snowplow(message: dict[str, Any]) -> dict[str, Any]:
+def _snowplow(message: dict[str, Any], _note: Note) -> dict[str, Any]:
     """Snowplow's tracker protocol (docs.snowplow.io, parameters): short keys, every value a text."""
     contexts = _object(_embedded(message, "co", "cx")).get("data")
     read: dict[str, Any] = {
@@ -179,7 +165,7 @@ def _snowplow(message: dict[str, Any]) -> dict[str, Any]:
             return {**read, "type": "track", "event": event, "properties": {**own, **kept}}
 
 
-def _cdp(message: dict[str, Any]) -> dict[str, Any]:
+def _cdp(message: dict[str, Any], _note: Note) -> dict[str, Any]:
     """Our own envelope: it names the contract, and may say which version it was written for."""
     return {
         "type": CONTRACT_CALL,
@@ -201,13 +187,13 @@ def _cdp(message: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _webhook(message: dict[str, Any]) -> dict[str, Any]:
+def _webhook(message: dict[str, Any], note: Note) -> dict[str, Any]:
     """The payload that Standard Webhooks recommends: `type`, `timestamp`, `data`; its id came beside it."""
     data = _object(message.get("data"))
     return {
         "type": WEBHOOK_CALL,
         "event": message.get("type"),
-        "messageId": note_of(message).get("id"),
+        "messageId": note.get("id"),
         "timestamp": message.get("timestamp"),
         "userId": data.get("user_id"),
         "anonymousId": data.get("anonymous_id"),
@@ -216,7 +202,7 @@ def _webhook(message: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_READERS: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+_READERS: Final[dict[str, Callable[[dict[str, Any], Note], dict[str, Any]]]] = {
     "posthog": _posthog,
     "snowplow": _snowplow,
     "cdp": _cdp,

@@ -10,7 +10,7 @@ import binascii
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -23,6 +23,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingestion.collector import requests
 from ingestion.collector.appender import Appender
@@ -42,6 +43,9 @@ RETRY_SECONDS: Final = 5
 READY_FREE_BYTES: Final = 64 * 1024 * 1024
 READY_AFTER_SECONDS: Final = 5.0
 Reader = Callable[[bytes], Messages]
+# The headers of a request by their names in lower case; the last counts of those that stand twice.
+Headers = Mapping[bytes, bytes]
+_Take = Callable[[Headers, Receive], Awaitable["_Answer"]]
 
 
 @dataclass(frozen=True)
@@ -56,39 +60,37 @@ class Collector:
     rates: Rates
     webhooks: Webhooks
 
-    async def collect(self, request: Request, route: str, read: Reader) -> Response:
+    async def collect(self, headers: Headers, receive: Receive, route: str, read: Reader) -> "_Answer":
         """Take the messages of one request."""
-        return await self._answered(route, self._collect(request, read))
+        return await self._answered(route, self._collect(headers, receive, read))
 
     async def webhook(self, request: Request) -> Response:
         """Take what a destination reports, once its signature is good."""
-        return await self._answered("webhook", self._webhook(request))
+        return (await self._answered("webhook", self._webhook(request))).response()
 
-    async def _answered(self, route: str, taking: Awaitable[Response]) -> Response:
+    async def _answered(self, route: str, taking: "Awaitable[_Answer]") -> "_Answer":
         """The answer of a request, whatever keeps it from being taken; counted by route."""
         try:
-            response = await taking
+            answer = await taking
         except RefusedBodyError as refusal:
-            response = _answer(refusal.status, refusal.reason)
+            answer = _Answer(refusal.status, refusal.reason)
         except ClientDisconnect:
-            response = _answer(400, "The sender hung up.")
+            answer = _Answer(400, "The sender hung up, or took too long.")
         except TransientIngestionError:
-            response = _answer(503, "The event log cannot take this now; send it again.", retry=True)
-        self.metrics.answered(route, response.status_code)
-        return response
+            answer = _later("The event log cannot take this now; send it again.")
+        self.metrics.answered(route, answer.status)
+        return answer
 
     async def _collect(  # noqa: PLR0911 (each refusal is one line of the list of answers)
-        self, request: Request, read: Reader
-    ) -> Response:
-        given = _given_key(request)
+        self, headers: Headers, receive: Receive, read: Reader
+    ) -> "_Answer":
+        given = _given_key(headers)
         key = self.keys.find(given) if given is not None else None
         if given is not None and key is None:
             return self._no_key()
         if key is not None and (wait := self.rates.wait(key)):
             return _too_fast(wait)
-        sent = await read_body(
-            request, max_bytes=self.config.max_body_bytes, seconds=self.config.read_seconds
-        )
+        sent = await read_body(headers, receive, max_bytes=self.config.max_body_bytes)
         received_at = self.clock()
         try:
             body = unpacked(sent, max_bytes=self.config.max_body_bytes)
@@ -103,56 +105,59 @@ class Collector:
             return self._no_key()
         if wait := self.rates.wait(key):
             return _too_fast(wait)
-        if len(found.raws) > self.config.max_messages:
+        count = len(found.raws)
+        if count > self.config.max_messages:
             raise RefusedBodyError(
                 413, f"More than {self.config.max_messages} messages in one request; send fewer at once."
             )
-        if found.raws:
-            self.rates.take(key, len(found.raws))
-            gpc = request.headers.get("sec-gpc") == "1"
-            await self.appender.append(list(requests.lines(found, key, received_at=received_at, gpc=gpc)))
-            self.metrics.appended(found.wire, len(found.raws))
-        return _answer(200)
+        if count:
+            self.rates.take(key, count)
+            gpc = headers.get(b"sec-gpc") == b"1"
+            await self.appender.append(requests.lines(found, key, received_at=received_at, gpc=gpc))
+            self.metrics.appended(found.wire, count)
+        return _TAKEN
 
-    async def _keep_unreadable(self, body: bytes, key: WriteKey | None, received_at: datetime) -> Response:
+    async def _keep_unreadable(self, body: bytes, key: WriteKey | None, received_at: datetime) -> "_Answer":
         """A body that no later try will make readable: kept for a person to see, then refused for good."""
         if key is None:
             return self._no_key()
         if body:
             self.rates.take(key, 1)
-            await self.appender.append([requests.unreadable_line(body, key, received_at=received_at)])
+            await self.appender.append(requests.unreadable_line(body, key, received_at=received_at))
             self.metrics.appended("unreadable", 1)
-        return _answer(400, "The body is not JSON of the form that this route takes.")
+        return _Answer(400, "The body is not JSON of the form that this route takes.")
 
-    def _no_key(self) -> Response:
+    def _no_key(self) -> "_Answer":
         """401 for a key that is certainly wrong; while the keys cannot be read, none is certainly wrong."""
         if self.keys.is_sound:
-            return _unauthorised()
-        return _answer(503, "The write keys cannot be read now; send it again.", retry=True)
+            # the same whatever is wrong with the key, so that it tells nothing
+            return _Answer(
+                401, "No write key of this collector: send one as the user of Basic authentication."
+            )
+        return _later("The write keys cannot be read now; send it again.")
 
-    async def _webhook(self, request: Request) -> Response:
+    async def _webhook(self, request: Request) -> "_Answer":
         destination: str = request.path_params["destination"]
-        sent = await read_body(
-            request, max_bytes=self.config.max_body_bytes, seconds=self.config.read_seconds
-        )
+        headers = dict(request.scope["headers"])
+        sent = await read_body(headers, request.receive, max_bytes=self.config.max_body_bytes)
         received_at = self.clock()
         delivery_id = self.webhooks.delivery_id(destination, request.headers, sent)
         if delivery_id is None:
-            return _answer(401, "No destination that reports here signed this message.")
+            return _Answer(401, "No destination that reports here signed this message.")
         try:
             body = unpacked(sent, max_bytes=self.config.max_body_bytes)
         except TornBodyError as torn:
             body = torn.readable
         line = requests.webhook_line(body, destination, delivery_id=delivery_id, received_at=received_at)
-        await self.appender.append([line])
+        await self.appender.append(line)
         self.metrics.appended("webhook", 1)
-        return _answer(200)
+        return _TAKEN
 
     async def browser_settings(self, request: Request) -> Response:
         """What the browser SDK asks for before it starts: send to this host, and nowhere else."""
         secret = request.path_params["write_key"]
         if self.keys.find(secret) is None:
-            return self._no_key()
+            return self._no_key().response()
         url = request.url
         settings = {
             "integrations": {
@@ -182,19 +187,20 @@ class Collector:
 
     async def live(self, _request: Request) -> Response:
         """This process answers."""
-        return _answer(200)
+        return _TAKEN.response()
 
     async def ready(self, _request: Request) -> Response:
         """This process can authenticate and write."""
         self.keys.refresh()
         failed_at = self.appender.failed_at
+        answer = _TAKEN
         if not self.keys.is_sound:
-            return _answer(503, "The write keys cannot be read.", retry=True)
-        if failed_at is not None and time.monotonic() - failed_at < READY_AFTER_SECONDS:
-            return _answer(503, "The last write to the event log failed.", retry=True)
-        if shutil.disk_usage(self.config.event_log).free < READY_FREE_BYTES:
-            return _answer(503, "The disk of the event log is almost full.", retry=True)
-        return _answer(200)
+            answer = _later("The write keys cannot be read.")
+        elif failed_at is not None and time.monotonic() - failed_at < READY_AFTER_SECONDS:
+            answer = _later("The last write to the event log failed.")
+        elif shutil.disk_usage(self.config.event_log).free < READY_FREE_BYTES:
+            answer = _later("The disk of the event log is almost full.")
+        return answer.response()
 
     async def show_metrics(self, _request: Request) -> Response:
         """The counters of this worker."""
@@ -219,7 +225,7 @@ def build_app(
     worker: str,
     clock: Callable[[], datetime],
     webhooks: tuple[SecretWebhook, ...] = (),
-) -> Starlette:
+) -> ASGIApp:
     """The collector as an ASGI application."""
     metrics = Metrics(worker)
     collector = Collector(
@@ -231,10 +237,14 @@ def build_app(
         rates=Rates(1 / config.workers, time.monotonic),
         webhooks=Webhooks(webhooks),
     )
-    taken = [_post(collector, path, name, read) for name, paths, read in _readers() for path in paths]
-    return Starlette(
+    taken = {
+        path: partial(collector.collect, route=name, read=read)
+        for name, paths, read in _readers()
+        for path in paths
+    }
+    rest = Starlette(
         routes=[
-            *taken,
+            *(Route(path, _endpoint(take), methods=["POST"]) for path, take in taken.items()),
             Route("/v1/webhooks/{destination}", collector.webhook, methods=["POST"]),
             Route("/v1/projects/{write_key}/settings", collector.browser_settings, methods=["GET"]),
             Route("/livez", collector.live, methods=["GET"]),
@@ -254,6 +264,7 @@ def build_app(
         ],
         lifespan=collector.lifespan,
     )
+    return _ShortWay(taken, rest)
 
 
 def description() -> dict[str, Any]:
@@ -276,39 +287,88 @@ def _readers() -> list[tuple[str, tuple[str, ...], Reader]]:
     ]
 
 
-def _post(collector: Collector, path: str, name: str, read: Reader) -> Route:
-    async def take(request: Request) -> Response:
-        return await collector.collect(request, name, read)
+class _ShortWay:
+    """Brings what servers send straight to its route; the search for a route would cost more than the rest.
 
-    return Route(path, take, methods=["POST"])
+    Requests of pages, which need the headers of CORS, and all others go through Starlette.
+    """
+
+    def __init__(self, taken: Mapping[str, _Take], rest: ASGIApp) -> None:
+        self._taken = taken
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or do what the server asks at its start and end."""
+        take = self._taken.get(scope["path"]) if scope["type"] == "http" else None
+        if take is None or scope["method"] != "POST" or b"origin" in (headers := dict(scope["headers"])):
+            await self._rest(scope, receive, send)
+            return
+        answer = await take(headers, receive)
+        start, body = answer.messages()
+        await send(start)
+        await send(body)
 
 
-def _given_key(request: Request) -> str | None:
+def _endpoint(take: _Take) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return (await take(dict(request.scope["headers"]), request.receive)).response()
+
+    return endpoint
+
+
+def _given_key(headers: Headers) -> str | None:
     """The write key of the headers: the user of Basic, or our own header; nothing when neither is there."""
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
+    scheme, _, encoded = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"basic":
         try:
             return base64.b64decode(encoded, validate=True).decode().partition(":")[0]
         except (binascii.Error, ValueError):
             return ""
-    return request.headers.get("x-write-key")
+    given = headers.get(b"x-write-key")
+    return None if given is None else given.decode("latin-1")
 
 
-def _answer(
-    status: int, reason: str | None = None, *, retry: bool = False, seconds: int = RETRY_SECONDS
-) -> Response:
-    body: dict[str, object] = {"success": reason is None}
-    if reason is not None:
-        body["message"] = reason
-    headers = {"Retry-After": str(seconds)} if retry else None
-    return Response(orjson.dumps(body), status, headers, media_type="application/json")
+@dataclass(frozen=True)
+class _Answer:
+    """What a sender is told; without a reason, that its messages are kept."""
+
+    status: int
+    reason: str | None = None
+    retry_seconds: int | None = None
+
+    def response(self) -> Response:
+        """The answer for a route of Starlette."""
+        headers = None if self.retry_seconds is None else {"Retry-After": str(self.retry_seconds)}
+        return Response(self._body(), self.status, headers, media_type="application/json")
+
+    def messages(self) -> tuple[Message, Message]:
+        """The same as the messages of ASGI."""
+        return _TAKEN_MESSAGES if self is _TAKEN else self._messages()
+
+    def _messages(self) -> tuple[Message, Message]:
+        response = self.response()
+        start = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+        return start, {"type": "http.response.body", "body": response.body}
+
+    def _body(self) -> bytes:
+        if self.reason is None:
+            return orjson.dumps({"success": True})
+        return orjson.dumps({"success": False, "message": self.reason})
 
 
-def _too_fast(seconds: int) -> Response:
-    reason = "This write key sends more events a second than it may; send it again later."
-    return _answer(429, reason, retry=True, seconds=seconds)
+_TAKEN: Final = _Answer(200)
+_TAKEN_MESSAGES: Final = _TAKEN._messages()
 
 
-def _unauthorised() -> Response:
-    """The same answer whatever is wrong with the key, so that it tells nothing."""
-    return _answer(401, "No write key of this collector: send one as the user of Basic authentication.")
+def _later(reason: str, seconds: int = RETRY_SECONDS) -> _Answer:
+    return _Answer(503, reason, seconds)
+
+
+def _too_fast(seconds: int) -> _Answer:
+    return _Answer(
+        429, "This write key sends more events a second than it may; send it again later.", seconds
+    )

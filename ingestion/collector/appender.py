@@ -4,27 +4,19 @@ import asyncio
 import errno
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import structlog
 
 from ingestion.collector.metrics import Metrics
 from ingestion.errors import EventLogFullError, TransientIngestionError
 from ingestion.event_log import EventLog
+from ingestion.records import DayLines
 
 _log = structlog.get_logger(__name__)
-Lines = list[tuple[str, bytes]]
 
 
 class QueueFullError(TransientIngestionError):
     """More waits to be written than this worker may hold; the sender should come again."""
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    lines: Lines
-    size: int
-    done: "asyncio.Future[None]"
 
 
 class Appender:
@@ -35,7 +27,7 @@ class Appender:
         self._metrics = metrics
         self._most = queue_bytes
         self._queued = 0
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[tuple[DayLines, asyncio.Future[None]]] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="append")
@@ -54,21 +46,20 @@ class Appender:
             await self._task
         self._thread.shutdown()
 
-    async def append(self, lines: Lines) -> None:
+    async def append(self, lines: DayLines) -> None:
         """Return once the lines are durable.
 
         Raises QueueFullError at once, or EventLogFullError when nothing of them was kept.
         """
-        size = sum(len(line) for _, line in lines)
+        size = len(lines.data)
         if self._queued and self._queued + size > self._most:
             raise QueueFullError("More events wait than this collector may hold; send them again later.")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(lines, size, done))
+        self._waiting.append((lines, done))
         self._queued += size
-        self._metrics.queued.set(self._queued)
         self._wake.set()
-        # A sender that hangs up does not take back what is on its way to the disk.
-        await asyncio.shield(done)
+        # A sender that hangs up takes back its wait, not what is on its way to the disk.
+        await done
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -78,7 +69,8 @@ class Appender:
                 await self._wake.wait()
                 continue
             group, self._waiting = self._waiting, []
-            lines = [line for each in group for line in each.lines]
+            lines = [each for each, _ in group]
+            self._metrics.queued.set(self._queued)
             start = time.perf_counter()
             error: Exception | None = None
             try:
@@ -88,15 +80,15 @@ class Appender:
                 error = self._as_transient(problem)
                 self.failed_at = time.monotonic()
             self._metrics.commit_seconds.observe(time.perf_counter() - start)
-            self._queued -= sum(each.size for each in group)
+            self._queued -= sum(len(each.data) for each in lines)
             self._metrics.queued.set(self._queued)
-            for each in group:
-                if each.done.done():
+            for _, done in group:
+                if done.done():
                     continue
                 if error is None:
-                    each.done.set_result(None)
+                    done.set_result(None)
                 else:
-                    each.done.set_exception(error)
+                    done.set_exception(error)
 
     def _as_transient(self, problem: Exception) -> Exception:
         reason = errno.errorcode.get(getattr(problem, "errno", None) or 0, type(problem).__name__)

@@ -1,9 +1,10 @@
-"""A request's body within its limits: of time while it is read, of size as sent, of size when unpacked."""
+"""A request's body within its limits: of size as sent, of size when unpacked."""
 
-import asyncio
 import zlib
+from collections.abc import Mapping
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 # gzip reaches some 1,030:1 on zeroes; real batches of events stay under 40:1.
 MAX_RATIO = 100
@@ -31,23 +32,27 @@ class TornBodyError(Exception):
         self.readable = readable
 
 
-async def read_body(request: Request, *, max_bytes: int, seconds: float) -> bytes:
-    """The body as sent; refuses it with 413 when it is larger, with 408 when it does not arrive in time."""
-    length = request.headers.get("content-length", "")
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, *, max_bytes: int) -> bytes:
+    """The body as sent; refuses it with 413 when it is larger. The protocol hangs up on one that is too slow.
+
+    Raises ClientDisconnect when the sender, or the protocol, hung up before its end.
+    """
+    length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > max_bytes:
         raise _too_large(max_bytes)
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > max_bytes:
-                    raise _too_large(max_bytes)
-                parts.append(part)
-    except TimeoutError as error:
-        raise RefusedBodyError(408, f"The body did not arrive within {seconds:g} seconds.") from error
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        size += len(part)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def unpacked(body: bytes, *, max_bytes: int) -> bytes:

@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -149,11 +149,15 @@ class KeyFile:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The keys by hash, the state of the file they were read from, and when it was last looked at."""
+    """The keys by hash, the state of the file they were read from, and when it was last looked at.
+
+    `without_end` has those by their secrets that were asked for and are good until the file says otherwise.
+    """
 
     keys: dict[str, WriteKey]
     file: tuple[int, int, int] | None
     looked_at: float
+    without_end: dict[str, WriteKey] = field(default_factory=dict)
 
 
 class KeyRing:
@@ -168,6 +172,9 @@ class KeyRing:
     def find(self, secret: str) -> WriteKey | None:
         """The good key with this secret. Without one, `is_sound` says whether that is certain."""
         self.refresh()
+        known = self._seen.without_end.get(secret)
+        if known is not None:
+            return known
         if not 0 < len(secret) <= _LONGEST_KEY:
             return None
         # The hash is looked up, never compared with part of the secret: its timing tells nothing of a key.
@@ -176,7 +183,11 @@ class KeyRing:
         if key is None:
             self.refresh(at_once=True)
             key = self._seen.keys.get(digest)
-        return key if key is not None and key.is_good(self._clock()) else None
+        if key is None or not key.is_good(self._clock()):
+            return None
+        if key.expires_at is None:
+            self._seen.without_end[secret] = key
+        return key
 
     def refresh(self, *, at_once: bool = False) -> None:
         """Read the file again if it changed; one that cannot be read leaves the keys as they were."""

@@ -39,14 +39,24 @@ class Metrics:
             registry=self._registry,
         ).labels(**constant)
         self._worker = worker
+        # finding a counter by its labels costs more than counting
+        self._by_answer: dict[tuple[str, int], Counter] = {}
+        self._by_wire: dict[str, Counter] = {}
 
     def answered(self, route: str, status: int) -> None:
         """Count a request; `route` is one of the names that the routes have here."""
-        self._requests.labels(self._worker, route, str(status)).inc()
+        counter = self._by_answer.get((route, status))
+        if counter is None:
+            counter = self._requests.labels(self._worker, route, str(status))
+            self._by_answer[route, status] = counter
+        counter.inc()
 
     def appended(self, wire: str, count: int) -> None:
         """Count messages that are on the disk."""
-        self._messages.labels(self._worker, wire).inc(count)
+        counter = self._by_wire.get(wire)
+        if counter is None:
+            counter = self._by_wire[wire] = self._messages.labels(self._worker, wire)
+        counter.inc(count)
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

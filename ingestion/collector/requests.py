@@ -1,7 +1,8 @@
 """What a request holds: its messages, each as the bytes that were sent, and what it says about itself."""
 
 import contextlib
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,8 +11,8 @@ import msgspec
 import orjson
 
 from ingestion.collector.keys import WriteKey
-from ingestion.event_log import format_time
-from ingestion.wires import UNREADABLE, WHITE, Wire, as_segment, name_of, note_bytes, noted, one_line
+from ingestion.records import DayLines, Note, format_time, record_head
+from ingestion.wires import UNREADABLE, Wire, as_segment, name_of, one_line
 
 # The types that the browser SDK's short paths and the long ones stand for.
 CALLS: Final = ("track", "identify", "page", "screen", "group", "alias")
@@ -25,12 +26,12 @@ class UnreadableBodyError(Exception):
 class Messages:
     """The messages of one request and what the request says for all of them.
 
-    `keys` is what stands where its sender may have put the write key, the likeliest first; `call` the type
-    of a message that does not say it.
+    `raws` have no line feeds. `keys` is what stands where its sender may have put the write key, the
+    likeliest first; `call` the type of a message that does not say it.
     """
 
     wire: Wire
-    raws: list[bytes]
+    raws: Sequence[bytes | msgspec.Raw]
     keys: tuple[str, ...] = ()
     sent_at: str | None = None
     call: str | None = None
@@ -74,6 +75,8 @@ class _Events(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
+# What most SDKs send is already as the log writes times; whether there is such a day, validation asks.
+_AS_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _segment = msgspec.json.Decoder(_Segment)
 _segment_message = msgspec.json.Decoder(_SegmentMessage)
 _posthog = msgspec.json.Decoder(_PostHog)
@@ -87,109 +90,107 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def segment_batch(body: bytes) -> Messages:
     """`{"batch": [...], "writeKey", "sentAt"}` of the SDKs of Segment and RudderStack."""
     read = _decode(_segment, body)
-    return Messages("segment", _bytes(read.batch), _texts(read.write_key), _time(_text(read.sent_at)))
+    return Messages(
+        "segment", _one_a_line(read.batch, body), _texts(read.write_key), _time(_text(read.sent_at))
+    )
 
 
 def segment_message(body: bytes, call: str) -> Messages:
     """One message; its type is that of the path when it does not say."""
     read = _decode(_segment_message, body)
     missing = None if read.type else call
-    return Messages("segment", [body], _texts(read.write_key), _time(_text(read.sent_at)), missing)
+    return Messages("segment", [one_line(body)], _texts(read.write_key), _time(_text(read.sent_at)), missing)
 
 
 def posthog(body: bytes) -> Messages:
     """`{"batch": [...], "api_key", "sent_at"}`, or one message with its key inside."""
     try:
         read = _decode(_posthog, body)
-        raws = _bytes(read.batch)
+        raws = _one_a_line(read.batch, body)
     except UnreadableBodyError:
         if b'"distinct_id"' not in body:
             raise
         read = _decode(_posthog_message, body)
-        raws = [body]
+        raws = [one_line(body)]
     return Messages("posthog", raws, _texts(read.api_key, read.token), _time(_text(read.sent_at)))
 
 
 def snowplow(body: bytes) -> Messages:
     """`{"schema": "iglu:…payload_data…", "data": [...]}`; trackers name only their application."""
-    raws = _bytes(_decode(_snowplow, body).data)
+    raws = _decode(_snowplow, body).data
     first = _SnowplowMessage()
     if raws:
         with contextlib.suppress(UnreadableBodyError):
             first = _decode(_snowplow_message, raws[0])
+    raws = _one_a_line(raws, body)
     return Messages("snowplow", raws, _texts(first.aid), _time_of_milliseconds(_text(first.stm)))
 
 
 def own_events(body: bytes) -> Messages:
     """One event in our envelope, or `{"events": [...]}`."""
     try:
-        return Messages("cdp", _bytes(_decode(_events, body).events))
+        return Messages("cdp", _one_a_line(_decode(_events, body).events, body))
     except UnreadableBodyError:
         if "event_name" not in _decode(_object, body):
             raise
-        return Messages("cdp", [body])
+        return Messages("cdp", [one_line(body)])
 
 
-def lines(found: Messages, key: WriteKey, *, received_at: datetime, gpc: bool) -> Iterable[tuple[str, bytes]]:
-    """The messages as lines of the event log, each with its day and with the collector's note."""
+def lines(found: Messages, key: WriteKey, *, received_at: datetime, gpc: bool) -> DayLines:
+    """The messages as lines of the event log, each with the collector's note."""
     time = format_time(received_at)
-    head = b"%b\t%b\t" % (time.encode(), key.source.encode())
-    note: dict[str, Any] = {"wire": found.wire, "key": key.key_id}
+    note: Note = {"wire": found.wire, "key": key.key_id}
+    if found.call is not None:
+        note["call"] = found.call
     if found.sent_at is not None:
         note["sent_at"] = found.sent_at
     if gpc:
         note["gpc"] = True
-    common = note_bytes(note)
-    refused = note_bytes({**note, "allowed": False})
+    head = record_head(time, key.source, note)
+    if key.events is None:
+        # every message between one head and the next, in one step: a batch costs little more than one message
+        data = b"%b%b\n" % (head, (b"\n" + head).join(found.raws))
+        return DayLines(time[:10], data, len(found.raws))
+    refused = record_head(time, key.source, {**note, "allowed": False})
+    parts: list[bytes | msgspec.Raw] = []
     for raw in found.raws:
-        line = _with_call(one_line(raw), found.call)
-        is_refused = key.events is not None and not _is_allowed(line, found.wire, key.events)
-        yield time[:10], b"%b%b\n" % (head, noted(line, refused if is_refused else common))
+        parts += (head if _is_allowed(raw, note, key.events) else refused, raw, b"\n")
+    return DayLines(time[:10], b"".join(parts), len(found.raws))
 
 
-def unreadable_line(body: bytes, key: WriteKey, *, received_at: datetime) -> tuple[str, bytes]:
+def unreadable_line(body: bytes, key: WriteKey, *, received_at: datetime) -> DayLines:
     """A body that could not be read as a line of the log, so that it ends in quarantine and is not lost."""
-    time = format_time(received_at)
-    line = one_line(body)
-    try:
-        if isinstance(orjson.loads(line), dict):
-            line = noted(line, note_bytes({"wire": UNREADABLE, "key": key.key_id}))
-    except orjson.JSONDecodeError:
-        pass
-    return time[:10], b"%b\t%b\t%b\n" % (time.encode(), key.source.encode(), line)
+    note: Note = {"wire": UNREADABLE, "key": key.key_id}
+    return _line(body, key.source, note, received_at)
 
 
-def webhook_line(
-    body: bytes, destination: str, *, delivery_id: str, received_at: datetime
-) -> tuple[str, bytes]:
+def webhook_line(body: bytes, destination: str, *, delivery_id: str, received_at: datetime) -> DayLines:
     """What a destination reported as a line of the log, under the destination's name as its source."""
+    note: Note = {"wire": "webhook", "key": destination, "id": delivery_id}
+    return _line(body, destination, note, received_at)
+
+
+def _line(body: bytes, source: str, note: Note, received_at: datetime) -> DayLines:
     time = format_time(received_at)
-    note = {"wire": "webhook", "key": destination, "id": delivery_id}
-    line = one_line(body)
-    try:
-        is_object = isinstance(orjson.loads(line), dict)
-    except orjson.JSONDecodeError:
-        is_object = False
-    return time[:10], b"%b\t%b\t%b\n" % (
-        time.encode(),
-        destination.encode(),
-        noted(line, note_bytes(note)) if is_object else line,
-    )
+    return DayLines(time[:10], b"%b%b\n" % (record_head(time, source, note), one_line(body)))
 
 
-def _decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
+def _decode(decoder: "msgspec.json.Decoder[Any]", body: bytes | msgspec.Raw) -> Any:
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise UnreadableBodyError from error
 
 
-def _bytes(raws: list[msgspec.Raw]) -> list[bytes]:
-    return [bytes(raw) for raw in raws]
+def _one_a_line(raws: list[msgspec.Raw], body: bytes) -> Sequence[bytes | msgspec.Raw]:
+    """The parts of a body without line feeds; where it has none, they stay views of it."""
+    return [one_line(bytes(raw)) for raw in raws] if b"\n" in body else raws
 
 
 def _text(raw: msgspec.Raw) -> str | None:
     """A JSON text, or nothing when it is something else."""
+    if not raw:
+        return None
     try:
         found = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -205,6 +206,8 @@ def _time(text: str | None) -> str | None:
     """A time with a zone, as the log writes times; nothing for anything else."""
     if text is None:
         return None
+    if _AS_WRITTEN.fullmatch(text):
+        return text
     try:
         moment = datetime.fromisoformat(text)
         return format_time(moment) if moment.tzinfo else None
@@ -221,17 +224,9 @@ def _time_of_milliseconds(text: str | None) -> str | None:
         return None
 
 
-def _with_call(line: bytes, call: str | None) -> bytes:
-    """With the type that the path stands for, for a message that does not say its own."""
-    if call is None or not line.startswith(b"{"):
-        return line
-    rest = line[1:].lstrip(WHITE)
-    return b'{"type":"%b"%b' % (call.encode(), rest if rest == b"}" else b"," + rest)
-
-
-def _is_allowed(line: bytes, wire: Wire, events: tuple[str, ...]) -> bool:
+def _is_allowed(line: bytes | msgspec.Raw, note: Note, events: tuple[str, ...]) -> bool:
     try:
-        message = orjson.loads(line)
+        message = orjson.loads(bytes(line))
     except orjson.JSONDecodeError:
         return True  # it ends in quarantine for that
-    return not isinstance(message, dict) or name_of(as_segment(message, wire)) in events
+    return not isinstance(message, dict) or name_of(as_segment(message, note)) in events

@@ -8,7 +8,9 @@ import socket
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 import structlog
@@ -16,10 +18,13 @@ import uvicorn
 
 from ingestion.collector.app import build_app
 from ingestion.collector.config import CollectorConfig
-from ingestion.collector.protocol import BoundedHeadProtocol
+from ingestion.collector.protocol import BoundedProtocol
 from ingestion.collector.webhooks import SecretWebhook, Webhook
 
 KEEP_ALIVE_SECONDS = 60
+# The thread that commits makes a dozen short calls of the system, and may wait so long for its turn
+# after each of them.
+SWITCH_SECONDS = 0.0005
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
@@ -88,12 +93,15 @@ def main() -> None:
         clock=lambda: datetime.now(tz=UTC),
         webhooks=read_private(sys.stdin.buffer.read()),
     )
+    # uvicorn calls what it is given as its protocol; its annotation only knows classes.
+    protocol: Any = partial(BoundedProtocol, body_seconds=start.config.read_seconds)
     # What lives from here to the end need not be looked at again by the collector of garbage.
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http=BoundedHeadProtocol,
+            http=protocol,
             ws="none",
             lifespan="on",
             log_level="warning",

@@ -83,7 +83,12 @@ def add_to(app: typer.Typer, context: IngestionContext) -> None:
 
     @app.command("infer")
     def infer(
-        file: Annotated[Path, typer.Argument(help="Sample events as JSON lines; .gz and .zst too.")],
+        file: Annotated[
+            Path,
+            typer.Argument(
+                help="Sample events as JSON lines, or what `cdp events read` prints; .gz and .zst too."
+            ),
+        ],
         team: Annotated[str, typer.Option(help="The team that will own the contract.")],
         contact: Annotated[str, typer.Option(help="How to reach its owner.")],
         event: Annotated[str | None, typer.Option(help="Only this event, by its contract's name.")] = None,

@@ -19,7 +19,7 @@ from ingestion.commands.context import (
     time_range,
 )
 from ingestion.errors import RejectedInputError
-from ingestion.event_log import Record
+from ingestion.records import Record, split_record
 from ingestion.sealing import verify
 from ingestion.time_ranges import lines_in
 
@@ -113,7 +113,8 @@ def commands(context: IngestionContext) -> typer.Typer:
     ) -> None:
         """Print what was received in a range of time, verbatim: place, then the record."""
         for line in lines_in(context.event_log(), time_range(start, end, by_event_time=by_event_time)):
-            if source is None or line.record.split(b"\t", 2)[1:2] == [source.encode()]:
+            parts = split_record(line.record)
+            if source is None or (parts is not None and parts.source == source):
                 sys.stdout.buffer.write(b"%b:%d\t%b" % (line.segment.encode(), line.number, line.record))
 
     return app

@@ -10,5 +10,6 @@ select
     reasons,
     raw_line,
     raw_encoding,
+    note,
 from raw.events_quarantined
 where segment = $segment and line = $line

@@ -14,6 +14,7 @@ select
     batch_id,
     raw_line,
     raw_encoding,
+    note,
 from raw.events_quarantined
 where ($code is null or code = $code)
     and ($event_name is null or event_name = $event_name)

@@ -1,4 +1,4 @@
-"""A message of a stream as a line of the event log: JSON as it came, Avro as the JSON that its schema means.
+"""A message of a stream as the event log keeps it: JSON as it came, Avro as the JSON that its schema means.
 
 What cannot be read is kept too, its bytes in base64 beside the reason, and ends in quarantine as
 UNREADABLE_MESSAGE. The log can be replayed without the registry of schemas.
@@ -15,8 +15,9 @@ from uuid import UUID
 import fastavro
 import orjson
 
+from ingestion.records import Note
 from ingestion.streams.protocol import Message
-from ingestion.wires import UNREADABLE, note_bytes, noted, one_line
+from ingestion.wires import UNREADABLE, one_line
 
 # Confluent's frame: a zero byte, then the id of the schema.
 _FRAME = struct.Struct(">bI")
@@ -36,7 +37,7 @@ class Schemas(Protocol):
 
 
 class Decoder:
-    """Turns messages of one stream into the part of a log line that follows the source."""
+    """Turns messages of one stream into what their records say."""
 
     def __init__(self, stream: str, wire: str, *, is_avro: bool, schemas: Schemas | None) -> None:
         self._stream = stream
@@ -44,9 +45,9 @@ class Decoder:
         self._is_avro = is_avro
         self._schemas = schemas
 
-    async def line(self, message: Message) -> bytes:
-        """The message with the note of its place; never raises for any bytes."""
-        note: dict[str, Any] = {
+    async def read(self, message: Message) -> tuple[Note, bytes]:
+        """The note of its place, and the message; never raises for any bytes."""
+        note: Note = {
             "wire": self._wire,
             "stream": self._stream,
             "partition": message.partition,
@@ -60,7 +61,7 @@ class Decoder:
             return _unreadable(note, message.value, str(error))
         if schema_id is not None:
             note["schema_id"] = schema_id
-        return noted(body, note_bytes(note))
+        return note, body
 
     async def _object(self, value: bytes) -> tuple[int | None, bytes]:
         """The id of its schema, if it says one, and one JSON object."""
@@ -97,9 +98,9 @@ class Decoder:
         return schema_id, found
 
 
-def _unreadable(note: dict[str, Any], value: bytes, why: str) -> bytes:
+def _unreadable(note: Note, value: bytes, why: str) -> tuple[Note, bytes]:
     kept = orjson.dumps({"value": base64.b64encode(value).decode()})
-    return noted(kept, note_bytes({**note, "wire": UNREADABLE, "why": why}))
+    return {**note, "wire": UNREADABLE, "why": why}, kept
 
 
 def _without_nothing(value: Any) -> Any:

@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 
 from ingestion.event_log import EventLog
+from ingestion.records import split_record
 from ingestion.segments import sync_folder
-from ingestion.wires import note_of
 
 
 class Positions:
@@ -44,11 +44,8 @@ class Positions:
                 start += len(line)
                 if self._mark not in line:
                     continue
-                try:
-                    message = orjson.loads(line.split(b"\t", 2)[2])
-                except (IndexError, orjson.JSONDecodeError):
-                    continue
-                note = note_of(message) if isinstance(message, dict) else {}
+                parts = split_record(line)
+                note = parts.note if parts is not None else {}
                 if note.get("stream") == self._stream:
                     partition, after = str(note["partition"]), int(note["position"]) + 1
                     positions[partition] = max(after, positions.get(partition, 0))

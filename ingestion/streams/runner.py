@@ -9,7 +9,8 @@ from typing import TypeVar
 import structlog
 
 from ingestion.errors import EventLogFullError
-from ingestion.event_log import EventLog, Record
+from ingestion.event_log import EventLog
+from ingestion.records import Record
 from ingestion.streams.decoding import Decoder
 from ingestion.streams.positions import Positions
 from ingestion.streams.protocol import Consumer, Message
@@ -66,10 +67,10 @@ async def _bring_in(  # noqa: PLR0917 (the parts of `consume`)
     stop: asyncio.Event,
 ) -> bool:
     """Make all messages durable in one append; false when we are told to stop while that has to wait."""
-    lines = await _unless(stop, asyncio.gather(*(decoder.line(message) for message in messages)))
+    lines = await _unless(stop, asyncio.gather(*(decoder.read(message) for message in messages)))
     while lines is not None:
         received_at = clock()
-        records = [Record(received_at, source, line) for line in lines]
+        records = [Record(received_at, source, raw, note) for note, raw in lines]
         try:
             await asyncio.to_thread(log.append, records)
         except EventLogFullError as error:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ingestion.event_log import EventLog, Record
+from ingestion.event_log import EventLog
+from ingestion.records import Record
 from ingestion.registry import OPERATOR_SOURCE
 from orchestration.commands.explain import normalise
 from orchestration.consent import ConsentChange, consent_event, to_line

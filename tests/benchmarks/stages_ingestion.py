@@ -1,6 +1,6 @@
 """Measures ingestion's stages on archives of the generated sample: append, validate, load, all of them.
 
-python -m tests.benchmarks.stages_ingestion ARCHIVE append|validate|validate_narrow|load|ingest
+python -m tests.benchmarks.stages_ingestion ARCHIVE append|validate|validate_narrow|replay|load|ingest
 
 Prints one JSON line per stage; `limit` names the script in limits/ that does the unavoidable part only,
 `limit_input` the file to give it. Run each stage in a process of its own: `peak_mib` is the highest resident
@@ -30,8 +30,10 @@ import structlog
 from ingestion.deduplication import deduplicate
 from ingestion.event_log import EventLog
 from ingestion.identifiers import IdentifierKey
-from ingestion.load import load_events
+from ingestion.load import EventLoadReport, load_events
+from ingestion.range_replay import RangeReplay, replay_range
 from ingestion.registry import load_registry
+from ingestion.time_ranges import TimeRange
 from ingestion.validation_pool import validated_batches
 from ingestion.warehouse import RawWarehouse
 
@@ -115,6 +117,25 @@ def _validate(stage: str, archive: Path, folder: Path) -> Measure:
     return _measure(stage, rows, seconds, "parse_limit.py", archive)
 
 
+def measure_replay(archive: Path, folder: Path) -> list[Measure]:
+    """The whole log, loaded before, read again through the same contracts beside what is loaded."""
+    log = EventLog(folder / "log")
+    log.import_archive(archive, "web")
+    _load(log, folder)
+    everything = TimeRange(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    with _timed() as seconds:
+        report = replay_range(
+            RangeReplay(everything),
+            log=log,
+            registry=load_registry(),
+            warehouse=folder / "warehouse.duckdb",
+            work_folder=folder / "work",
+            key=KEY,
+            clock=lambda: datetime.now(UTC),
+        )
+    return [_measure("replay of a range", report.lines, seconds, "parse_limit.py", archive)]
+
+
 def measure_load(archive: Path, folder: Path) -> list[Measure]:
     """Accepted events, ready as Parquet, into raw.events by dlt."""
     log = EventLog(folder / "log")
@@ -141,21 +162,26 @@ def measure_ingestion(archive: Path, folder: Path) -> list[Measure]:
     log = EventLog(folder / "log")
     log.import_archive(archive, "web")
     with _timed() as seconds:
-        report = load_events(
-            log=log,
-            registry=load_registry(),
-            warehouse=folder / "warehouse.duckdb",
-            work_folder=folder / "work",
-            key=KEY,
-            clock=lambda: datetime.now(UTC),
-        )
+        report = _load(log, folder)
     return [_measure("event log to warehouse", report.received, seconds, "parse_limit.py", archive)]
+
+
+def _load(log: EventLog, folder: Path) -> EventLoadReport:
+    return load_events(
+        log=log,
+        registry=load_registry(),
+        warehouse=folder / "warehouse.duckdb",
+        work_folder=folder / "work",
+        key=KEY,
+        clock=lambda: datetime.now(UTC),
+    )
 
 
 STAGES: dict[str, Callable[[Path, Path], list[Measure]]] = {
     "append": measure_append,
     "validate": measure_validation,
     "validate_narrow": measure_narrow_validation,
+    "replay": measure_replay,
     "load": measure_load,
     "ingest": measure_ingestion,
 }

@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from ingestion.event_log import Record
+from ingestion.records import Record
 from ingestion.streams.decoding import Decoder
 from ingestion.streams.protocol import Message
 from tests.ingestion.collector.server import running
@@ -57,8 +57,8 @@ def test_the_canary_of_every_way_in_is_only_where_facts_stand(
         metrics = httpx.get(collector.url + "/metrics").text
     decoder = Decoder("clicks", "cdp", is_avro=False, schemas=None)
     stream = [orjson.dumps({"event_name": "signed_up", "properties": person}), CANARY.encode()]
-    lines = [asyncio.run(decoder.line(Message("p", at, value))) for at, value in enumerate(stream)]
-    house.log.append(Record(NOW, "web", line) for line in lines)
+    read = [asyncio.run(decoder.read(Message("p", at, value))) for at, value in enumerate(stream)]
+    house.log.append(Record(NOW, "web", raw, note) for note, raw in read)
     (tmp_path / "archive.jsonl").write_bytes(
         orjson.dumps(message("a", userId=EMAIL, receivedAt="2010-12-01T09:00:00.000Z", properties={})) + b"\n"
     )

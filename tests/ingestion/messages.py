@@ -9,9 +9,10 @@ from typing import Any
 
 import duckdb
 
-from ingestion.event_log import EventLog, Record
+from ingestion.event_log import EventLog
 from ingestion.identifiers import IdentifierKey
 from ingestion.load import EventLoadReport, load_events
+from ingestion.records import Note, Record
 from ingestion.registry import Registry, load_registry
 
 NOW = datetime(2010, 12, 1, 9, 0, tzinfo=UTC)
@@ -53,8 +54,10 @@ class House:
     def warehouse(self) -> Path:
         return self.folder / "warehouse.duckdb"
 
-    def receive(self, *lines: bytes, at: datetime = NOW, source: str = "web") -> None:
-        self.log.append(Record(at, source, line) for line in lines)
+    def receive(
+        self, *lines: bytes, at: datetime = NOW, source: str = "web", note: Note | None = None
+    ) -> None:
+        self.log.append(Record(at, source, line, note) for line in lines)
 
     def load(self, registry: Registry | None = None, **options: Any) -> EventLoadReport:
         return load_events(

@@ -14,14 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.contract import Contract
-from ingestion.event_log import Record
 from ingestion.exports.avro import avro_schema
 from ingestion.exports.json_schema import json_schema
 from ingestion.exports.odcs import odcs, odcs_text
 from ingestion.registry import load_registry
-from ingestion.wires import note_bytes, noted
 from tests.ingestion.messages import NOW, House
-from tests.ingestion.streams.test_decoding import line_of
+from tests.ingestion.streams.test_decoding import record_of
 
 CONTRACTS = load_registry().contracts
 ENVELOPE = {"event_id": "e-1", "occurred_at": "2010-12-01T08:26:00Z", "user_id": "12345"}
@@ -44,8 +42,7 @@ def contract(name: str) -> Contract:
 
 
 def is_accepted(house: House, event: dict[str, Any]) -> bool:
-    line = noted(orjson.dumps(event), note_bytes({"wire": "cdp", "key": "k"}))
-    house.log.append([Record(NOW, "web", line)])
+    house.receive(orjson.dumps(event), note={"wire": "cdp", "key": "k"})
     return house.load().accepted == 1
 
 
@@ -113,8 +110,7 @@ def test_an_event_comes_back_from_avro_and_is_accepted(house: House, name: str) 
         async def schema(self, _: int) -> Any:
             return schema
 
-    line = line_of(struct.pack(">bI", 0, 7) + body.getvalue(), is_avro=True, schemas=Schemas())
-    house.log.append([Record(NOW, "web", line)])
+    house.log.append([record_of(struct.pack(">bI", 0, 7) + body.getvalue(), is_avro=True, schemas=Schemas())])
     assert house.load().accepted == 1
     [(found,)] = house.rows("select properties from raw.events")
     assert orjson.loads(found) == properties

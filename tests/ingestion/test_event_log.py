@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import EventLogDamagedError, RejectedInputError
-from ingestion.event_log import EventLog, Record
+from ingestion.event_log import EventLog
+from ingestion.records import Record
 from tests.ingestion.messages import NOW
 
 
@@ -94,7 +95,8 @@ import resource, signal, sys
 from pathlib import Path
 from datetime import UTC, datetime
 from ingestion.errors import EventLogFullError
-from ingestion.event_log import EventLog, Record
+from ingestion.event_log import EventLog
+from ingestion.records import Record
 log = EventLog(Path(sys.argv[1]))
 at = datetime(2010, 12, 1, 9, tzinfo=UTC)
 log.append([Record(at, "web", b"kept")])

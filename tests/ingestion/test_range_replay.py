@@ -254,7 +254,8 @@ def test_a_range_of_event_time_finds_what_came_late(house: House, euros: Registr
 
 def test_a_range_of_event_time_is_of_the_corrected_time(house: House) -> None:
     note = {"wire": "segment", "sent_at": "2010-12-01T10:00:00.000Z"}
-    house.receive(raw("m-1", timestamp="2010-12-01T09:59:00.000Z", _collector=note), raw("m-2"))
+    house.receive(raw("m-1", timestamp="2010-12-01T09:59:00.000Z"), note=note)
+    house.receive(raw("m-2"))
     nine = TimeRange(
         datetime(2010, 12, 1, 8, 58, tzinfo=UTC), datetime(2010, 12, 1, 9, tzinfo=UTC), "happened"
     )

@@ -13,7 +13,8 @@ import fsspec
 import pytest
 
 from ingestion.errors import EventLogDamagedError, TransientIngestionError
-from ingestion.event_log import EventLog, Record
+from ingestion.event_log import EventLog
+from ingestion.records import Record
 from ingestion.sealed_segments import FRAME_BYTES
 from ingestion.sealing import SealReport, compact, seal, verify
 from ingestion.time_ranges import TimeRange, lines_in
@@ -233,7 +234,8 @@ import resource, signal, sys, os
 from pathlib import Path
 from datetime import UTC, datetime
 from ingestion.errors import EventLogFullError
-from ingestion.event_log import EventLog, Record
+from ingestion.event_log import EventLog
+from ingestion.records import Record
 from ingestion.sealing import seal
 log = EventLog(Path(sys.argv[1]))
 at = datetime(2010, 12, 1, 9, tzinfo=UTC)

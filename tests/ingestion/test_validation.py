@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingestion.event_log import EventLog, Record, Slice
+from ingestion.event_log import EventLog, Slice
 from ingestion.inspection import Event, inspect
+from ingestion.records import Note, Parts, Record, record_head
 from ingestion.registry import Registry, load_registry
 from ingestion.validation import Validated, validate
 from tests.ingestion.messages import NOW, message, raw
@@ -19,9 +20,10 @@ from tests.ingestion.messages import NOW, message, raw
 REGISTRY = load_registry()
 
 
-def check(*lines: bytes, source: str = "web", at: str = "2010-12-01T09:00:00.000Z") -> Validated:
-    records = [at.encode() + b"\t" + source.encode() + b"\t" + line for line in lines]
-    return check_records(*records)
+def check(
+    *lines: bytes, source: str = "web", at: str = "2010-12-01T09:00:00.000Z", note: Note | None = None
+) -> Validated:
+    return check_records(*(record_head(at, source, note) + line for line in lines))
 
 
 def check_records(*records: bytes) -> Validated:
@@ -193,7 +195,7 @@ def test_the_envelope_comes_from_the_segment_message() -> None:
 @pytest.mark.parametrize("sent_at", ["2010-12-01T09:00:00.000Z", "2010-12-01T08:59:00.000Z", None])
 def test_the_note_of_the_collector_never_reaches_what_is_stored(sent_at: str | None) -> None:
     note = {"wire": "segment", "key": "k_1", **({"sent_at": sent_at} if sent_at else {})}
-    (row,) = check(raw(_collector=note)).accepted.to_pylist()
+    (row,) = check(raw(), note=note).accepted.to_pylist()
     assert row == check(raw()).accepted.to_pylist()[0]
 
 
@@ -213,7 +215,18 @@ def test_a_source_may_send_only_what_is_mapped_for_it() -> None:
     assert check(raw(event="Consent Changed", properties=CONSENT), source="operator").accepted.num_rows == 1
 
 
-@pytest.mark.parametrize("record", [b"", b"no tabs", b"not a time at all 24 ch\tweb\t{}", b"\xff\tweb\t{}"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"no tabs",
+        b"not a time at all 24 ch\tweb\t{}",
+        b"\xff\tweb\t{}",
+        b"2010-12-01T09:00:00.000Z\tweb{\t{}",
+        b'2010-12-01T09:00:00.000Z\tweb{"wire":\t' + raw(),
+        b"2010-12-01T09:00:00.000Z\tweb",
+    ],
+)
 def test_a_line_of_the_log_that_is_not_a_record_is_quarantined_too(record: bytes) -> None:
     assert only_refusal(check_records(record))["code"] == "MALFORMED_RECORD"
 
@@ -318,6 +331,7 @@ notes = st.fixed_dictionaries(
         "sent_at": st.sampled_from(["2010-12-01T09:00:59.000Z", "2010-12-01T08:00:00.000Z", *TIMES]),
         "gpc": st.booleans(),
         "allowed": st.booleans(),
+        "call": st.sampled_from(["track", "identify", "page"]),
     },
 )
 calls: st.SearchStrategy[dict[str, object]] = st.just({}) | st.sampled_from(
@@ -342,10 +356,9 @@ changed_messages = st.builds(
                 "category",
                 "groupId",
                 "channel",
-                "_collector",
             ]
         ),
-        values | st.just(...) | notes,
+        values | st.just(...),
         max_size=4,
     ),
 )
@@ -368,14 +381,14 @@ def test_received_is_accepted_and_quarantined_for_any_bytes(lines: list[bytes]) 
 
 
 @settings(max_examples=500, deadline=None)
-@given(any_line)
-def test_the_fast_pass_accepts_exactly_what_inspection_accepts(line: bytes) -> None:
-    agree(line)
+@given(any_line, st.none() | notes)
+def test_the_fast_pass_accepts_exactly_what_inspection_accepts(line: bytes, note: Note | None) -> None:
+    agree(line, note)
 
 
-def agree(line: bytes) -> None:
-    validated = check(line)
-    outcome = inspect(REGISTRY, "web", NOW, line)
+def agree(line: bytes, note: Note | None = None) -> None:
+    validated = check(line, note=note)
+    outcome = inspect(REGISTRY, Parts(NOW, "web", note or {}, line))
     if isinstance(outcome, Event):
         (row,) = validated.accepted.to_pylist()
         expected = {**vars(outcome), "occurred_at": outcome.occurred_at.replace(tzinfo=None)}

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.inspection import inspect
+from ingestion.records import Parts
 from ingestion.registry import load_registry
 from ingestion.wires import WIRES, WRONG_CLOCK, as_segment, clock_error, consent_with_gpc
 from tests.ingestion.messages import NOW, message
@@ -20,7 +21,9 @@ PERSON, DEVICE = "u-1", "d-1"
 
 
 def posthog(event: str = "Signed Up", distinct_id: object = PERSON, **properties: Any) -> dict[str, Any]:
-    return as_segment({"event": event, "distinct_id": distinct_id, "properties": properties}, "posthog")
+    return as_segment(
+        {"event": event, "distinct_id": distinct_id, "properties": properties}, {"wire": "posthog"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ def test_a_posthog_event_keeps_its_session_group_and_campaign() -> None:
 
 
 def snowplow(**message: Any) -> dict[str, Any]:
-    return as_segment(message, "snowplow")
+    return as_segment(message, {"wire": "snowplow"})
 
 
 def described(name: str, data: object) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def test_our_own_envelope_names_its_contract_and_may_be_held_to_a_version() -> N
         "user_id": 7,
         "occurred_at": "2010-12-01T08:26:00Z",
     }
-    read = as_segment({**own, "properties": {"sku": "1"}}, "cdp")
+    read = as_segment({**own, "properties": {"sku": "1"}}, {"wire": "cdp"})
     assert (read["type"], read["event"], read["userId"]) == ("contract", "product_viewed", 7)
 
 
@@ -161,8 +164,9 @@ def test_a_browsers_signal_is_never_outvoted_by_what_a_page_says(
 def test_a_correction_that_leads_out_of_time_is_a_reason_and_no_failure() -> None:
     for timestamp in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
         for sent_at in ("0001-01-02T00:00:00.000Z", "9999-12-31T00:00:00.000Z"):
-            raw = json.dumps(message(timestamp=timestamp, _collector={"wire": "segment", "sent_at": sent_at}))
-            outcome = inspect(REGISTRY, "web", datetime(2010, 12, 1, tzinfo=UTC), raw.encode())
+            note = {"wire": "segment", "sent_at": sent_at}
+            raw = json.dumps(message(timestamp=timestamp)).encode()
+            outcome = inspect(REGISTRY, Parts(datetime(2010, 12, 1, tzinfo=UTC), "web", note, raw))
             assert getattr(outcome, "reasons", ()) or hasattr(outcome, "occurred_at")
 
 
@@ -184,8 +188,8 @@ values = st.recursive(
     found=st.dictionaries(st.sampled_from(KEYS), values, max_size=8),
     note=st.fixed_dictionaries(
         {"wire": st.sampled_from([*WIRES, "other"]) | values},
-        optional={"sent_at": values, "gpc": values, "allowed": values, "key": values},
+        optional={"sent_at": values, "gpc": values, "allowed": values, "key": values, "call": values},
     ),
 )
 def test_no_message_breaks_the_reading(found: dict[str, Any], note: dict[str, Any]) -> None:
-    inspect(REGISTRY, "web", NOW, json.dumps({**found, "_collector": note}).encode())
+    inspect(REGISTRY, Parts(NOW, "web", note, json.dumps(found).encode()))

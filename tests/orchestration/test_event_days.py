@@ -9,7 +9,8 @@ import dagster as dg
 import duckdb
 import pytest
 
-from ingestion.event_log import EventLog, Record
+from ingestion.event_log import EventLog
+from ingestion.records import Record
 from ingestion.registry import Registry, load_registry
 from orchestration.asset_keys import EVENT_DAYS
 from orchestration.cli import load_settings

@@ -22,6 +22,7 @@ from ingestion.collector.keys import KeyFile
 from ingestion.collector.supervisor import serve
 from ingestion.collector.webhooks import SecretWebhook
 from ingestion.collector.worker import private_argument, read_private
+from ingestion.records import Parts, split_record
 from tests.ingestion.messages import House
 
 START_SECONDS = 30
@@ -46,14 +47,15 @@ class Running:
         auth = (given, "") if given is not None else None
         return httpx.post(self.url + path, content=content, auth=auth, timeout=20, **options)
 
-    def received(self) -> list[tuple[datetime, str, bytes]]:
-        """Every record of the log: when, from which source, and the bytes."""
+    def received(self) -> list[Parts]:
+        """Every record of the log."""
         found = []
         for batch in self.house.log.unread({}):
             for part in batch.slices:
                 for line in self.house.log.read(part).splitlines():
-                    at, source, raw = line.split(b"\t", 2)
-                    found.append((datetime.fromisoformat(at.decode()), source.decode(), raw))
+                    parts = split_record(line)
+                    assert parts is not None
+                    found.append(parts)
         return found
 
     def workers(self) -> list[int]:

@@ -63,7 +63,7 @@ def kill_under_load(house: House, kills: int) -> None:
                 time.sleep(BETWEEN_KILLS)
                 os.kill(collector.workers()[number % 2], signal.SIGKILL)
             time.sleep(BETWEEN_KILLS)
-        times = Counter(orjson.loads(line)["messageId"] for _, _, line in collector.received())
+        times = Counter(orjson.loads(line)["messageId"] for _, _, _, line in collector.received())
     assert len(senders.confirmed) > 50 * kills
     assert {each: times[each] for each in senders.confirmed if times[each] != 1} == {}
 
@@ -113,7 +113,7 @@ def test_what_is_under_way_is_answered_before_it_stops(house: House) -> None:
         )
         assert collector.process.wait(20) == 0
         assert answers == [200]
-        assert [orjson.loads(line)["messageId"] for _, _, line in collector.received()] == ["under-way"]
+        assert [orjson.loads(line)["messageId"] for _, _, _, line in collector.received()] == ["under-way"]
 
 
 def test_a_torn_tail_of_a_crash_is_healed_at_the_start(house: House) -> None:
@@ -135,7 +135,7 @@ def test_a_full_disk_asks_the_sender_to_come_again(house: House) -> None:
         assert httpx.get(collector.url + "/readyz").status_code == 503
         assert collector.post("/v1/track", message("fits-too")).status_code == 200
         assert httpx.get(collector.url + "/readyz").status_code == 200
-        assert [orjson.loads(line)["messageId"] for _, _, line in collector.received()] == [
+        assert [orjson.loads(line)["messageId"] for _, _, _, line in collector.received()] == [
             "fits",
             "fits-too",
         ]
@@ -158,14 +158,15 @@ def test_a_full_queue_asks_the_sender_to_come_again(house: House) -> None:
         first.join()
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
         assert answers == [200]
-        assert [orjson.loads(line)["messageId"] for _, _, line in collector.received()] == ["waits"]
+        assert [orjson.loads(line)["messageId"] for _, _, _, line in collector.received()] == ["waits"]
 
 
 def test_a_record_has_the_time_at_which_it_came(house: House) -> None:
     with running(house) as collector:
         before = datetime.now(tz=UTC)
         collector.post("/v1/track", message("timed"))
-        ((at, source, _),) = collector.received()
-    assert source == "web"
+        (parts,) = collector.received()
+    assert parts.source == "web"
+    at = parts.received_at
     assert before.replace(microsecond=before.microsecond // 1000 * 1000) <= at <= datetime.now(tz=UTC)
     assert list(house.log.segments()) == [f"{at:%Y-%m-%d}/000001.log"]

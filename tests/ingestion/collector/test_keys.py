@@ -1,6 +1,5 @@
 """Who may send is decided by keys of which only hashes are kept; running collectors follow every change."""
 
-import json
 import stat
 import time
 from datetime import UTC, datetime, timedelta
@@ -91,7 +90,7 @@ def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(collector: Running)
     ]
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.content for answer in answers}) == 1
-    assert not [line for _, _, line in collector.received() if b'"refused"' in line]
+    assert not [line for _, _, _, line in collector.received() if b'"refused"' in line]
 
 
 @pytest.mark.parametrize("place", ["basic", "header", "body"])
@@ -111,7 +110,7 @@ def test_a_running_collector_follows_new_replaced_and_revoked_keys(collector: Ru
     collector.keys.revoke(new.key.key_id, datetime.now(tz=UTC))
     time.sleep(NOTICED)
     assert collector.post("/v1/track", message("live-4"), key=new.secret).status_code == 401
-    sources = [source for _, source, line in collector.received() if b'"live-' in line]
+    sources = [source for _, source, _, line in collector.received() if b'"live-' in line]
     assert sources == ["operator"] * 3
 
 
@@ -125,8 +124,7 @@ def test_a_key_for_some_events_takes_the_others_too_but_marks_them(collector: Ru
         message("limited-4", type=["track"]),
     ]
     assert collector.post("/v1/batch", {"batch": batch}, key=limited.secret).status_code == 200
-    lines = [line for _, _, line in collector.received() if b'"limited-' in line]
-    marks = [json.loads(line)["_collector"].get("allowed", True) for line in lines]
+    marks = [parts.note.get("allowed", True) for parts in collector.received() if b'"limited-' in parts.raw]
     assert marks == [True, True, False, False]
 
 

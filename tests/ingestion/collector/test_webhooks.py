@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
-import orjson
 import pytest
 from standardwebhooks import Webhook as Signer
 
@@ -74,11 +73,10 @@ def registry(tmp_path: Path, events: str = "[]"):  # type: ignore[no-untyped-def
 def test_each_valid_secret_opens_and_the_body_is_kept_as_sent(reporting: Running, secret: str) -> None:
     name = f"msg_{secret}"
     assert report(reporting, signed(secret=secret, message_id=name)).status_code == 200
-    ((_, source, raw),) = [line for line in reporting.received() if name.encode() in line[2]]
-    assert source == "mailer"
-    kept, _, note = raw.partition(b',"_collector":')
-    assert kept + b"}" == BODY.replace(b"\n", b" ")
-    assert orjson.loads(note[:-1]) == {"wire": "webhook", "key": "mailer", "id": name}
+    (parts,) = [parts for parts in reporting.received() if parts.note.get("id") == name]
+    assert parts.source == "mailer"
+    assert parts.raw == BODY.replace(b"\n", b" ")
+    assert parts.note == {"wire": "webhook", "key": "mailer", "id": name}
 
 
 @pytest.mark.parametrize(
@@ -120,9 +118,7 @@ def test_a_plain_hmac_in_a_header_is_checked_too(reporting: Running) -> None:
     assert report(reporting, headers, to="texter").status_code == 200
     assert report(reporting, {"X-Hub-Signature-256": good[7:]}, to="texter").status_code == 401
     assert report(reporting, headers, b"{}", to="texter").status_code == 401
-    ids = [
-        orjson.loads(raw)["_collector"]["id"] for _, source, raw in reporting.received() if source == "texter"
-    ]
+    ids = [parts.note["id"] for parts in reporting.received() if parts.source == "texter"]
     assert ids == ["d-1"]
 
 
@@ -146,7 +142,7 @@ def test_a_webhook_waits_in_quarantine_until_a_contract_maps_it(house: House, tm
     ((raw_line, event_name),) = house.rows(
         "select raw_line, event_name from raw.events_quarantined where code = 'UNKNOWN_EVENT'"
     )
-    assert raw_line.startswith(body.decode().replace("\n", " ")[:-1])
+    assert raw_line == body.decode().replace("\n", " ")
     assert event_name == "email.bounced"
 
 
@@ -170,7 +166,8 @@ def test_a_packed_body_is_unpacked_after_its_signature_is_checked(reporting: Run
         "X-GitHub-Delivery": "packed",
     }
     assert report(reporting, headers, packed, to="texter").status_code == 200
-    assert any(b'"packed"' in raw and b"email.bounced" in raw for _, _, raw in reporting.received())
+    taken = [parts for parts in reporting.received() if parts.note.get("id") == "packed"]
+    assert [parts.raw for parts in taken] == [BODY.replace(b"\n", b" ")]
 
 
 def test_secrets_stand_on_no_command_line(reporting: Running) -> None:

@@ -13,7 +13,7 @@ import httpx
 import orjson
 import pytest
 
-from ingestion.event_log import Record
+from ingestion.records import Record
 from ingestion.streams.decoding import Decoder, UnknownSchemaError
 from ingestion.streams.protocol import Message
 from ingestion.streams.schema_registry import HttpSchemas
@@ -65,20 +65,21 @@ def avro(record: dict[str, Any], schema: Any = SCHEMA, schema_id: int = 7) -> by
     return struct.pack(">bI", 0, schema_id) + body.getvalue()
 
 
-def line_of(
+def record_of(
     value: bytes | None,
     *,
     is_avro: bool = False,
     wire: str = "cdp",
     position: int = 5,
     schemas: Any = None,
-) -> bytes:
+) -> Record:
     decoder = Decoder("clicks", wire, is_avro=is_avro, schemas=schemas or Schemas())
-    return asyncio.run(decoder.line(Message("clicks/0", position, value)))
+    note, raw = asyncio.run(decoder.read(Message("clicks/0", position, value)))
+    return Record(NOW, "web", raw, note)
 
 
-def loaded(house: House, *lines: bytes) -> list[tuple[Any, ...]]:
-    house.log.append(Record(NOW, "web", line) for line in lines)
+def loaded(house: House, *records: Record) -> list[tuple[Any, ...]]:
+    house.log.append(records)
     house.load()
     return house.rows(
         "select event_id, event_name, null, properties from raw.events union all "
@@ -97,19 +98,19 @@ def loaded(house: House, *lines: bytes) -> list[tuple[Any, ...]]:
     ids=["json", "pretty", "framed", "forged note"],
 )
 def test_json_becomes_its_event(house: House, value: bytes) -> None:
-    assert loaded(house, line_of(value)) == [("v-1", "product_viewed", None, '{"sku":"85123A"}')]
+    assert loaded(house, record_of(value)) == [("v-1", "product_viewed", None, '{"sku":"85123A"}')]
 
 
 def test_the_calls_of_an_sdk_may_come_over_a_stream(house: House) -> None:
     call = {"type": "track", "event": "Product Viewed", "messageId": "v-1", "userId": "1"}
     value = orjson.dumps({**call, "timestamp": "2010-12-01T08:26:00Z", "properties": {"sku": "1"}})
-    assert loaded(house, line_of(value, wire="segment")) == [("v-1", "product_viewed", None, '{"sku":"1"}')]
+    assert loaded(house, record_of(value, wire="segment")) == [("v-1", "product_viewed", None, '{"sku":"1"}')]
 
 
 def test_avro_becomes_the_json_that_its_schema_means(house: House) -> None:
     occurred_at = datetime(2010, 12, 1, 8, 26, 0, 123456, tzinfo=UTC)
     record = {**VIEW, "occurred_at": occurred_at, "properties": {"sku": "85123A", "price": 2.5}}
-    assert loaded(house, line_of(avro(record), is_avro=True)) == [
+    assert loaded(house, record_of(avro(record), is_avro=True)) == [
         ("v-1", "product_viewed", None, '{"sku":"85123A","price":2.5}')
     ]
     assert house.rows("select occurred_at from raw.events") == [(occurred_at.replace(tzinfo=None),)]
@@ -117,8 +118,8 @@ def test_avro_becomes_the_json_that_its_schema_means(house: House) -> None:
 
 def test_a_message_without_an_id_has_the_one_of_its_place(house: House) -> None:
     without = {key: value for key, value in VIEW.items() if key != "event_id"}
-    lines = [line_of(orjson.dumps(without), position=position) for position in (5, 6, 5)]
-    assert [row[0] for row in loaded(house, *lines)] == ["clicks:clicks/0:5", "clicks:clicks/0:6"]
+    records = [record_of(orjson.dumps(without), position=position) for position in (5, 6, 5)]
+    assert [row[0] for row in loaded(house, *records)] == ["clicks:clicks/0:5", "clicks:clicks/0:6"]
     assert house.rows("select event_id, line from raw.events_duplicated") == [("clicks:clicks/0:5", 3)]
 
 
@@ -140,11 +141,11 @@ def test_a_message_without_an_id_has_the_one_of_its_place(house: House) -> None:
 def test_what_cannot_be_read_is_kept_whole_and_says_why(
     house: House, value: bytes | None, is_avro: bool, found: str
 ) -> None:
-    line = line_of(value, is_avro=is_avro)
-    [(event_id, code, said, _)] = loaded(house, line)
+    record = record_of(value, is_avro=is_avro)
+    [(event_id, code, said, _)] = loaded(house, record)
     assert (event_id, code) == ("clicks:clicks/0:5", "UNREADABLE_MESSAGE")
     assert said.endswith(found)
-    assert orjson.loads(line)["value"].encode() == base64.b64encode(value or b"")
+    assert orjson.loads(record.raw)["value"].encode() == base64.b64encode(value or b"")
 
 
 def test_values_that_json_has_no_form_for_are_written_as_text() -> None:
@@ -167,8 +168,8 @@ def test_values_that_json_has_no_form_for_are_written_as_text() -> None:
 
     record = {"price": Decimal("1.50"), "day": datetime(2010, 12, 1, tzinfo=UTC).date(), "blob": b"\xff"}
     decoder = Decoder("clicks", "cdp", is_avro=True, schemas=One())
-    line = asyncio.run(decoder.line(Message("clicks/0", 1, avro(record, schema))))
-    found = orjson.loads(line)
+    _, raw = asyncio.run(decoder.read(Message("clicks/0", 1, avro(record, schema))))
+    found = orjson.loads(raw)
     assert {key: found[key] for key in record} == {"price": "1.50", "day": "2010-12-01", "blob": "/w=="}
 
 
