@@ -1,8 +1,8 @@
 """A range of the event log, read again through today's contracts: beside what is loaded, or in its place.
 
-The range is judged into a schema of its own, `replay_*`, with the tables of `raw` and one of changes: which
-lines end otherwise than they did. In place means that exactly those lines then change their table, in one
-transaction. Nothing is sent. See docs/decisions/0015-replay-of-a-range.md.
+What ends otherwise than it did goes into a schema of its own, `replay_*`, where views show the whole range as
+it would be. In place means that exactly those lines then change their table, in one transaction. Nothing is
+sent. See docs/decisions/0015-replay-of-a-range.md.
 """
 
 import hashlib
@@ -34,12 +34,11 @@ from ingestion.warehouse import MEMORY_LIMIT, RawWarehouse
 NEVER_TAKEN_BACK = ("consent_changed", "quarantine_discarded")
 _SCHEMA = re.compile(r"replay_[a-z0-9_]{1,50}")
 _TABLES = {"events": EVENTS, "events_quarantined": EVENTS_QUARANTINED, "events_duplicated": EVENTS_DUPLICATED}
-_OUTCOMES = {"accepted": "events", "quarantined": "events_quarantined", "duplicate": "events_duplicated"}
-_PLACE = ("segment", "line", "batch_id")
 _SQL_FOLDER = Path(__file__).parent / "sql"
-_DISCARDED, _CHANGES, _COMMITS, _REPLAYED, _COUNTS = (
-    (_SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
-    for name in ("discarded_places", "range_changes", "range_commits", "range_replayed", "range_counts")
+_DISCARDED = (_SQL_FOLDER / "discarded_places.sql").read_text(encoding="utf-8")
+_PLACES, _REREAD_PLACES, _CHANGES, _COMMITS, _REPLAYED, _COUNTS = (
+    (_SQL_FOLDER / f"range_{name}.sql").read_text(encoding="utf-8")
+    for name in ("places", "reread_places", "changes", "commits", "replayed", "counts")
 )
 _log = structlog.get_logger(__name__)
 
@@ -121,9 +120,11 @@ def replay_range(
         batch_id = _batch_id(raw, schema, clock())
         _create_shadow(raw, schema, batches)
         judged = validated_batches(log, registry, batches, raw.files_folder)
+        lines = first = 0
         for group in grouped(judged, group_bytes):
-            _judge(raw, schema, log, group, batch_id)
-        report = _compared(raw, schema, is_in_place=asked.is_in_place)
+            lines += _judge(raw, schema, log, group, first=first, batch_id=batch_id)
+            first += len(group)
+        report = _compared(raw, schema, lines, is_in_place=asked.is_in_place)
         if asked.is_in_place and report.changed:
             _refuse_to_take_back(report)
             parameters = {"batch_id": batch_id, "now": naive_utc(clock())}
@@ -155,40 +156,40 @@ def _batch_id(raw: RawWarehouse, schema: str, now: datetime) -> str:
 
 
 def _create_shadow(raw: RawWarehouse, schema: str, batches: list[Batch]) -> None:
-    """Empty tables, the places that are read again, and what deduplication may compare them with."""
+    """Empty tables for what ends otherwise, and the places that are read again, each with its batch."""
     connection = raw.connection
     connection.execute(f"drop schema if exists {schema} cascade; create schema {schema}")
     for table in _TABLES:
-        connection.execute(f"create table {schema}.{table} as from raw.{table} limit 0")
+        connection.execute(f"create table {schema}.changed_{table} as from raw.{table} limit 0")
     rows = [
-        {"segment": part.segment, "first": part.first_line, "last": part.last_line}
-        for batch in batches
+        {"batch": number, "segment": part.segment, "first": part.first_line, "last": part.last_line}
+        for number, batch in enumerate(batches)
         for part in batch.slices
     ]
-    kinds = pa.schema([("segment", pa.string()), ("first", pa.int64()), ("last", pa.int64())])
+    kinds = pa.schema([
+        ("batch", pa.int64()), ("segment", pa.string()), ("first", pa.int64()), ("last", pa.int64())
+    ])  # fmt: skip
     with _views(raw, slices=pa.Table.from_pylist(rows, schema=kinds)):
-        connection.execute(
-            f"create table {schema}.places as "
-            f"with discarded as ({_DISCARDED}), "
-            "kept as (select segment, line from raw.events_quarantined "
-            "where segment || ':' || line in (select place from discarded)), "
-            "places as (select segment, unnest(range(first, last + 1)) as line from slices) "
-            "from places anti join kept using (segment, line)"
-        )
-    connection.execute(f"insert into reread_places from {schema}.places")
+        connection.execute(_PLACES.format(schema=schema, discarded=_DISCARDED))
     connection.execute(
         "create or replace temp view known_events as select *, false as is_reread from raw.events "
-        f"union all select *, true from {schema}.events"
+        f"union all select *, true from {schema}.changed_events"
     )
 
 
-def _judge(raw: RawWarehouse, schema: str, log: EventLog, group: list[ValidatedBatch], batch_id: str) -> None:
-    """Put what became of each line of a group into the shadow schema."""
-    accepted = _still_meant(raw, pa.concat_tables(batch.tables.accepted for batch in group))
-    refused = _still_meant(raw, pa.concat_tables(batch.tables.quarantined for batch in group))
+def _judge(
+    raw: RawWarehouse, schema: str, log: EventLog, group: list[ValidatedBatch], *, first: int, batch_id: str
+) -> int:
+    """Put the lines of a group that end otherwise than they did into the shadow schema; returns how many
+    lines were judged. The number of the group's first batch is `first`.
+    """
+    raw.connection.execute(_REREAD_PLACES.format(schema=schema, first=first))
+    accepted = _still_meant(raw, schema, pa.concat_tables(batch.tables.accepted for batch in group))
+    refused = _still_meant(raw, schema, pa.concat_tables(batch.tables.quarantined for batch in group))
     accepted = accepted.append_column("position", pa.array(range(accepted.num_rows), pa.int64()))
     found = deduplicate(raw, accepted)
     conflicts = conflict_rows(log, group, found.conflicts)
+    segments = [part.segment for batch in group for part in batch.batch.slices]
     views = {"accepted": found.accepted, "duplicates": found.duplicates, "refused": refused, "odd": conflicts}
     with _views(raw, **views):
         for table, source in (
@@ -197,41 +198,43 @@ def _judge(raw: RawWarehouse, schema: str, log: EventLog, group: list[ValidatedB
             ("events_quarantined", "(from refused union all by name from odd)"),
         ):
             names = [name for name in _TABLES[table].names if name != "batch_id"]
+            same = " and ".join(f"judged.{name} is not distinct from former.{name}" for name in names)
             raw.connection.execute(
-                f"insert into {schema}.{table} by name "
-                f"select {', '.join(names)}, '{batch_id}' as batch_id from {source}"
+                f"insert into {schema}.changed_{table} by name "
+                f"select {', '.join(names)}, '{batch_id}' as batch_id from (from {source}) as judged "
+                f"anti join (from raw.{table} where segment between $first and $last) as former on {same}",
+                {"first": min(segments), "last": max(segments)},
             )
+    return int(accepted.num_rows + refused.num_rows)
 
 
-def _still_meant(raw: RawWarehouse, rows: pa.Table) -> pa.Table:
+def _still_meant(raw: RawWarehouse, schema: str, rows: pa.Table) -> pa.Table:
     """The rows without the lines that stay as they are."""
+    if not raw.count(f"select count(*) from {schema}.kept"):
+        return rows
     with _views(raw, judged=rows):
-        found = raw.connection.execute("from judged semi join reread_places using (segment, line)")
+        found = raw.connection.execute(f"from judged anti join {schema}.kept using (segment, line)")
         return found.to_arrow_table().cast(rows.schema)
 
 
-def _compared(raw: RawWarehouse, schema: str, *, is_in_place: bool) -> RangeReport:
-    contents = {
-        outcome: _content(_TABLES[table].names, with_reason=outcome == "quarantined")
-        for outcome, table in _OUTCOMES.items()
-    }
-    raw.connection.execute(_CHANGES.format(schema=schema, **contents))
+def _compared(raw: RawWarehouse, schema: str, judged: int, *, is_in_place: bool) -> RangeReport:
+    raw.connection.execute(_CHANGES.format(schema=schema))
+    for table in _TABLES:
+        raw.connection.execute(
+            f"create view {schema}.{table} as from raw.{table} "
+            f"semi join {schema}.places using (segment, line) "
+            f"anti join {schema}.changes using (segment, line) "
+            f"union all by name from {schema}.changed_{table}"
+        )
     rows = raw.connection.execute(_COUNTS.format(schema=schema)).fetchall()
     lines = raw.count(f"select count(*) from {schema}.places")
-    judged = sum(raw.count(f"select count(*) from {schema}.{table}") for table in _TABLES)
     changes = tuple(Change(*row) for row in rows)
-    if judged != lines or any(change.before is None or change.after is None for change in changes):
+    if judged != lines or any(change.before is None for change in changes):
         raise FatalIngestionError(
             f"A replay does not add up: {lines} lines were read, {judged} judged. Nothing of it counts. "
             "This is a defect: report it."
         )
     return RangeReport(schema, lines, changes, is_in_place)
-
-
-def _content(names: list[str], *, with_reason: bool) -> str:
-    """SQL for a text that says all a row says but for its place."""
-    kept = [name for name in names if name not in (*_PLACE, *(() if with_reason else ("code",)))]
-    return f"md5(to_json(({', '.join(kept)})))"
 
 
 def _refuse_to_take_back(report: RangeReport) -> None:
@@ -259,7 +262,7 @@ def _put_in_place(
     replayed = connection.execute(_REPLAYED.format(schema=schema), parameters).to_arrow_table()
     fresh = connection.execute(
         "select *, row_number() over (order by received_at, segment, line) as position "
-        f"from {schema}.events semi join {schema}.changes using (segment, line)"
+        f"from {schema}.changed_events"
     ).to_arrow_table()
     none = pa.table({"position": pa.array([], pa.int64())})
     with _views(raw, accepted=fresh, duplicates=none):
@@ -271,10 +274,7 @@ def _put_in_place(
                 f"delete from raw.{table} using {schema}.changes as changes "
                 f"where {table}.segment = changes.segment and {table}.line = changes.line"
             )
-            connection.execute(
-                f"insert into raw.{table} by name "
-                f"from {schema}.{table} semi join {schema}.changes using (segment, line)"
-            )
+            connection.execute(f"insert into raw.{table} by name from {schema}.changed_{table}")
         _insert(raw, "events_replayed", replayed.cast(EVENTS_REPLAYED))
         _insert(raw, "identifiers", identifiers)
         _insert(raw, "event_batches", commits)

@@ -74,7 +74,9 @@ class RawWarehouse:
             self.connection.execute(
                 "create temp view known_events as select *, false as is_reread from raw.events"
             )
-            self.connection.execute("create temp table reread_places (segment varchar, line bigint)")
+            self.connection.execute(
+                "create temp view reread_places as select segment, line from raw.events limit 0"
+            )
             self._open = stack.pop_all()
         return self
 

@@ -6,6 +6,12 @@ with repeated as (
     semi join duplicates on accepted.position = duplicates.position
 ),
 
+known as materialized (
+    select * exclude (received_at)
+    from known_events
+    where event_id in (select event_id from repeated)
+),
+
 originals as (
     select event_id, event_name, user_id, account_id, anonymous_id, consent, properties
     from accepted
@@ -13,9 +19,12 @@ originals as (
     where event_id in (select event_id from repeated)
     union all
     select event_id, event_name, user_id, account_id, anonymous_id, consent, properties
-    from known_events
-    where event_id in (select event_id from repeated)
-        and (is_reread or (segment, line) not in (select (segment, line) from reread_places))
+    from known
+    where is_reread
+    union all
+    select event_id, event_name, user_id, account_id, anonymous_id, consent, properties
+    from (from known where not is_reread)
+    anti join reread_places using (segment, line)
 )
 
 select repeated.position

@@ -18,15 +18,26 @@ later as (
     semi join repeated on accepted.event_id = repeated.event_id
 ),
 
+known as materialized (
+    select
+        known_events.event_id,
+        known_events.segment,
+        known_events.line,
+        known_events.is_reread,
+    from known_events
+    semi join accepted on known_events.event_id = accepted.event_id
+    where known_events.received_at >= (select min(accepted.received_at) - interval 30 days from accepted)
+),
+
+-- in two halves, because a join with a condition beside its keys compares every row with every other
 loaded as (
-    select known.event_id
-    from known_events as known
-    semi join accepted on known.event_id = accepted.event_id
-    anti join reread_places as reread
-        on known.segment = reread.segment
-        and known.line = reread.line
-        and not known.is_reread
-    where known.received_at >= (select min(accepted.received_at) - interval 30 days from accepted)
+    select event_id
+    from known
+    where is_reread
+    union all
+    select event_id
+    from (from known where not is_reread)
+    anti join reread_places using (segment, line)
 )
 
 select accepted.position

@@ -1,29 +1,28 @@
 -- One row per place of the range that ends otherwise than before.
--- Compared is what became of the line, the reason, and every column of the row but for its batch.
 create table {schema}.changes as
-with before as (
-    select segment, line, 'accepted' as outcome, null as code, event_id, event_name, {accepted} as content
-    from raw.events
-    semi join {schema}.places as places using (segment, line)
+with after as (
+    select segment, line, 'accepted' as outcome, null as code, event_id, event_name
+    from {schema}.changed_events
     union all
-    select segment, line, 'duplicate', null, event_id, event_name, {duplicate}
-    from raw.events_duplicated
-    semi join {schema}.places as places using (segment, line)
+    select segment, line, 'duplicate', null, event_id, event_name
+    from {schema}.changed_events_duplicated
     union all
-    select segment, line, 'quarantined', code, event_id, event_name, {quarantined}
-    from raw.events_quarantined
-    semi join {schema}.places as places using (segment, line)
+    select segment, line, 'quarantined', code, event_id, event_name
+    from {schema}.changed_events_quarantined
 ),
 
-after as (
-    select segment, line, 'accepted' as outcome, null as code, event_id, event_name, {accepted} as content
-    from {schema}.events
+before as (
+    select segment, line, 'accepted' as outcome, null as code, event_id, event_name
+    from raw.events
+    semi join after using (segment, line)
     union all
-    select segment, line, 'duplicate', null, event_id, event_name, {duplicate}
-    from {schema}.events_duplicated
+    select segment, line, 'duplicate', null, event_id, event_name
+    from raw.events_duplicated
+    semi join after using (segment, line)
     union all
-    select segment, line, 'quarantined', code, event_id, event_name, {quarantined}
-    from {schema}.events_quarantined
+    select segment, line, 'quarantined', code, event_id, event_name
+    from raw.events_quarantined
+    semi join after using (segment, line)
 )
 
 select
@@ -39,8 +38,6 @@ select
     before.code as code_before,
     after.outcome as outcome_after,
     after.code as code_after,
-from before
-full join after using (segment, line)
-where before.outcome is distinct from after.outcome
-    or before.content is distinct from after.content
+from after
+left join before using (segment, line)
 order by segment, line
