@@ -53,7 +53,7 @@ def deduplicate(raw: RawWarehouse, accepted: pa.Table) -> Deduplicated:
     duplicates = find_duplicates(raw, accepted)
     if not duplicates.num_rows:
         return Deduplicated(accepted, duplicates, accepted.slice(0, 0))
-    raw.connection.register("accepted", accepted)
+    raw.connection.register("accepted", _with_ids_of(accepted, duplicates))
     raw.connection.register("duplicates", duplicates)
     try:
         positions = raw.connection.execute(_CONFLICTS).to_arrow_table()["position"]
@@ -67,3 +67,10 @@ def deduplicate(raw: RawWarehouse, accepted: pa.Table) -> Deduplicated:
     return Deduplicated(
         accepted.filter(pc.invert(is_conflict)), duplicates.filter(stays), accepted.filter(is_conflict)
     )
+
+
+def _with_ids_of(accepted: pa.Table, duplicates: pa.Table) -> pa.Table:
+    """The few accepted rows that have an event_id of the duplicates."""
+    is_duplicate = pc.is_in(accepted["position"], value_set=duplicates["position"].combine_chunks())
+    repeated = accepted["event_id"].filter(is_duplicate).combine_chunks()
+    return accepted.filter(pc.is_in(accepted["event_id"], value_set=repeated)).combine_chunks()

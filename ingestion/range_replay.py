@@ -172,8 +172,9 @@ def _create_shadow(raw: RawWarehouse, schema: str, batches: list[Batch]) -> None
     with _views(raw, slices=pa.Table.from_pylist(rows, schema=kinds)):
         connection.execute(_PLACES.format(schema=schema, discarded=_DISCARDED))
     connection.execute(
-        "create or replace temp view known_events as select *, false as is_reread from raw.events "
-        f"union all select *, true from {schema}.changed_events"
+        "create or replace temp view known_events as "
+        "select *, rowid as row_id, false as is_reread from raw.events "
+        f"union all select *, rowid, true from {schema}.changed_events"
     )
 
 

@@ -169,7 +169,7 @@ def _judge_segment(
     registry: Registry, lines: pa.Table, segment: str, batch_id: str
 ) -> tuple[pa.Table, pa.Table]:
     data = b"".join(_record(row) for row in lines.to_pylist())
-    validated = validate(registry, Slice(segment, 1, lines.num_rows, 0, len(data)), data, batch_id)
+    validated = validate(registry, [(Slice(segment, 1, lines.num_rows, 0, len(data)), data)], batch_id)
     return _with_places(validated.accepted, lines), _with_places(validated.quarantined, lines)
 
 

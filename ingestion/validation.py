@@ -7,10 +7,11 @@ docs/decisions/0003-validation.md says why it is done so, with figures.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -35,18 +36,15 @@ from ingestion.records import TIME_CHARACTERS, Note, split_record, split_source
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
 
-_BLOCK_BYTES = 1024 * 1024
+_BLOCK_BYTES = 512 * 1024
+_TABLE_ROWS = 1500
 # A time up to its minute: sent and received in the same one, a message needs no correction of its time.
 _MINUTE = len("2010-12-01T08:26")
 _ZONED = pa.timestamp("us", "UTC")
-# What the pass itself fills, in this order; the others are the same for a whole slice.
+# What the pass reads of each message, in this order, beside the index of its line and of its kind.
 _READ = (
     "event_id",
-    "event_name",
-    "version",
     "occurred_at",
-    "received_at",
-    "source_system",
     "user_id",
     "account_id",
     "anonymous_id",
@@ -56,7 +54,6 @@ _READ = (
     "campaign_id",
     "consent",
     "properties",
-    "line",
 )
 # The calls whose contract judges their body alone, and those where the call says more beside it; the others
 # go through inspection.
@@ -64,7 +61,8 @@ _PLAIN_CALLS = ("track", "identify")
 _CALLS = (*_PLAIN_CALLS, "page", "screen")
 # What in a note changes what a message means, or what its sender may send.
 _TELLING = ("gpc", "allowed", "call")
-_Calls = dict[tuple[str, str | None], tuple[str, str, Callable[[object], bool], str | None]]
+# A call and its name to the index of its kind, the contract's check, and the key of what it checks.
+_Calls = dict[tuple[str, str | None], tuple[int, Callable[[object], bool], str | None]]
 
 
 @dataclass(frozen=True)
@@ -75,13 +73,14 @@ class Validated:
     quarantined: pa.Table
 
 
-def validate(registry: Registry, part: Slice, data: bytes, batch_id: str) -> Validated:
-    """Check every line of a slice; accepted and quarantined together have exactly one row for each."""
-    checked = _Checked(registry, part.segment, batch_id)
-    line = part.first_line
-    for lines in _blocks(data):
-        checked.take(lines, line)
-        line += len(lines)
+def validate(registry: Registry, parts: Iterable[tuple[Slice, bytes]], batch_id: str) -> Validated:
+    """Check every line of some slices; accepted and quarantined together have exactly one row for each."""
+    checked = _Checked(registry, batch_id)
+    for part, data in parts:
+        line = part.first_line
+        for lines in _blocks(data):
+            checked.take(_Block(part.segment, line, lines))
+            line += len(lines)
     return checked.tables()
 
 
@@ -102,43 +101,88 @@ def _blocks(data: bytes) -> Iterator[list[bytes]]:
         start = end + 1
 
 
-class _Checked:
-    """What has been checked of one slice so far."""
+class _Kind(NamedTuple):
+    """What all events of one call of a source have in common."""
 
-    def __init__(self, registry: Registry, segment: str, batch_id: str) -> None:
+    source_system: str
+    event_name: str
+    version: str
+
+
+class _Block(NamedTuple):
+    """Lines of a segment that stand together."""
+
+    segment: str
+    first_line: int
+    lines: list[bytes]
+
+
+class _Checked:
+    """What has been checked of a batch so far."""
+
+    def __init__(self, registry: Registry, batch_id: str) -> None:
         self._registry = registry
-        self._constant = {"segment": segment, "batch_id": batch_id}
+        self._batch_id = batch_id
+        self._kinds: list[_Kind] = []
         self._calls_of: dict[str, _Calls] = {}
+        # blocks of which some rows are no table yet, and how many rows they are
+        self._waiting: list[tuple[_Block, list[tuple[Any, ...]]]] = []
+        self._waiting_rows = 0
         self._accepted: list[pa.Table] = [EVENTS.empty_table()]
         self._late: list[dict[str, Any]] = []
         self._refused: list[dict[str, Any]] = []
 
-    def take(self, lines: list[bytes], first_line: int) -> None:
+    def take(self, block: _Block) -> None:
         """Check the lines of a block."""
-        columns, doubtful = self._accept(lines, first_line)
-        if columns:
-            accepted = self._accepted_table(columns)
-            is_in_time = _is_in_time(accepted["occurred_at"], accepted["received_at"])
-            if not pc.all(is_in_time).as_py():
-                late_or_early = accepted["line"].filter(pc.invert(is_in_time)).to_pylist()
-                doubtful += [line - first_line for line in late_or_early]
-                accepted = accepted.filter(is_in_time)
-            self._accepted.append(accepted)
+        rows, doubtful = self._accept(block.lines)
         for index in doubtful:
-            self._look_closer(lines[index], first_line + index)
+            self._look_closer(block, index)
+        if rows:
+            self._waiting.append((block, rows))
+            self._waiting_rows += len(rows)
+            if self._waiting_rows >= _TABLE_ROWS:
+                self._make_table()
 
-    def _accepted_table(self, columns: dict[str, tuple[Any, ...]]) -> pa.Table:
-        """The columns of a block as a table of raw.events; a time that cannot be read is null."""
-        arrays: dict[str, pa.Array] = {}
-        for name, values in columns.items():
+    def _make_table(self) -> None:
+        """Turn what waits into a table; where the time of an event is out of range, look closer."""
+        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
+        accepted = self._table_of(waiting)
+        is_in_time = _is_in_time(accepted["occurred_at"], accepted["received_at"])
+        if not pc.all(is_in_time).as_py():
+            places = [(block, row[0]) for block, rows in waiting for row in rows]
+            for (block, index), is_good in zip(places, is_in_time.to_pylist(), strict=True):
+                if not is_good:
+                    self._look_closer(block, index)
+            accepted = accepted.filter(is_in_time)
+        self._accepted.append(accepted)
+
+    def _table_of(self, waiting: list[tuple[_Block, list[tuple[Any, ...]]]]) -> pa.Table:
+        """Rows of some blocks as a table of raw.events; a time that cannot be read is null."""
+        _, kinds, *columns = zip(*itertools.chain.from_iterable(rows for _, rows in waiting), strict=True)
+        received, numbers, segments = [], [], []
+        for block, rows in waiting:
+            lines, first_line = block.lines, block.first_line
+            received += [lines[row[0]][:TIME_CHARACTERS] for row in rows]
+            numbers += [first_line + row[0] for row in rows]
+            segments.append(pa.repeat(block.segment, len(rows)))
+        arrays: dict[str, pa.Array] = {
+            "received_at": _times(received),
+            "segment": pa.concat_arrays(segments),
+            "line": pa.array(numbers, pa.int64()),
+            "batch_id": pa.repeat(self._batch_id, len(numbers)),
+        }
+        for name, values in zip(_READ, columns, strict=True):
             kind = EVENTS.field(name).type
             arrays[name] = _times(values) if kind == TIME else pa.array(values, kind)
-        for name, value in self._constant.items():
-            arrays[name] = pa.repeat(value, len(arrays["line"]))
+        kind_of = pa.array(kinds, pa.int32())
+        for name, of_kinds in zip(_Kind._fields, zip(*self._kinds, strict=True), strict=True):
+            arrays[name] = pa.array(of_kinds, pa.string()).take(kind_of)
         return pa.table({name: arrays[name] for name in EVENTS.names})
 
     def tables(self) -> Validated:
         """Everything that was checked."""
+        if self._waiting:
+            self._make_table()
         late = pa.Table.from_pylist(self._late, schema=EVENTS)
         return Validated(
             accepted=pa.concat_tables([*self._accepted, late]),
@@ -146,9 +190,10 @@ class _Checked:
         )
 
     def _accept(  # noqa: PLR0912, PLR0915 (one loop, for speed)
-        self, lines: list[bytes], first_line: int
-    ) -> tuple[dict[str, tuple[Any, ...]], list[int]]:
-        """Columns of the lines that are plainly right, and the index of every other line.
+        self, lines: list[bytes]
+    ) -> tuple[list[tuple[Any, ...]], list[int]]:
+        """Of each line that is plainly right its index, its kind and what is read of it; and the index of
+        every other line.
 
         This loop is the price of an event, so it is written for speed: the bound methods and the local
         names are each worth some percent.
@@ -156,18 +201,19 @@ class _Checked:
         rows: list[tuple[Any, ...]] = []
         add = rows.append
         doubtful: list[int] = []
+        doubt = doubtful.append
         loads, dumps, plain = orjson.loads, orjson.dumps, text
-        head, cut, source, calls, minute = b"", 0, "", _Calls(), b""
+        head, cut, calls, minute = b"", 0, _Calls(), b""
         for index, line in enumerate(lines):
             if not head or not line.startswith(head, TIME_CHARACTERS):
-                head, source, calls, minute = self._head_of(line)
+                head, calls, minute = self._head_of(line)
                 cut = TIME_CHARACTERS + len(head)
             try:
                 message = loads(line[cut:])
                 get = message.get
-                name, version, is_valid, body = calls[get("type"), get("event")]
+                kind, is_valid, body = calls[get("type"), get("event")]
                 if minute and not line.startswith(minute):
-                    doubtful.append(index)
+                    doubt(index)
                     continue
                 properties = message[body] if body is not None else properties_of(message)
                 event_id, occurred_at = message["messageId"], get("timestamp")
@@ -181,7 +227,7 @@ class _Checked:
                     or not event_id.strip()
                     or occurred_at.__class__ is not str
                 ):
-                    doubtful.append(index)
+                    doubt(index)
                     continue
                 account_id = trace_id = session_id = campaign_id = consent = None
                 context = get("context")
@@ -198,41 +244,40 @@ class _Checked:
                             plain(campaign_id.get("name")) if campaign_id.__class__ is dict else None
                         )
                     if consent is not None:
-                        consent = dumps(consent).decode()
+                        consent = dumps(consent)
                 if user_id.__class__ is not str or not user_id.strip():
                     user_id = plain(user_id)
                 if anonymous_id.__class__ is not str or not anonymous_id.strip():
                     anonymous_id = plain(anonymous_id)
                 if user_id is None and anonymous_id is None and account_id is None:
-                    doubtful.append(index)
+                    doubt(index)
                     continue
                 channel = get("channel")
-                if channel.__class__ is not str or not channel.strip():
+                if channel is not None and (channel.__class__ is not str or not channel.strip()):
                     channel = plain(channel)
-                compact = dumps(properties).decode()
+                compact = dumps(properties)
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-                doubtful.append(index)
+                doubt(index)
                 continue
             add((
-                event_id, name, version, occurred_at, line[:TIME_CHARACTERS], source,
-                user_id, account_id, anonymous_id, trace_id, session_id, channel,
-                campaign_id, consent, compact, first_line + index,
+                index, kind, event_id, occurred_at, user_id, account_id, anonymous_id, trace_id,
+                session_id, channel, campaign_id, consent, compact,
             ))  # fmt: skip
-        return dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {}, doubtful
+        return rows, doubtful
 
-    def _head_of(self, line: bytes) -> tuple[bytes, str, _Calls, bytes]:
-        """What stands between the time and the message of a record; its source, that source's calls, and the
-        minute that its time must be in. No call where the note says that the message is more than it shows.
+    def _head_of(self, line: bytes) -> tuple[bytes, _Calls, bytes]:
+        """What stands between the time and the message of a record; the calls of its source, and the minute
+        that its time must be in. No call where the note says that the message is more than it shows.
         """
         end = line.find(b"\t", TIME_CHARACTERS + 1)
         if end < 0 or line[TIME_CHARACTERS : TIME_CHARACTERS + 1] != b"\t":
-            return b"", "", {}, b""
+            return b"", {}, b""
         field = line[TIME_CHARACTERS + 1 : end]
         try:
             source, note = split_source(field)
         except ValueError:
-            return b"", "", {}, b""
-        return b"\t%b\t" % field, source, *self._plain_calls(source, note)
+            return b"", {}, b""
+        return b"\t%b\t" % field, *self._plain_calls(source, note)
 
     def _plain_calls(self, source: str, note: Note) -> tuple[_Calls, bytes]:
         sent_at = note.get("sent_at", "")
@@ -240,19 +285,17 @@ class _Checked:
         if not is_plain or not isinstance(sent_at, str) or (sent_at and sent_at[-1] != "Z"):
             return {}, b""
         if source not in self._calls_of:
-            self._calls_of[source] = {
-                (call, event): (
-                    contract.name,
-                    contract.version,
-                    contract.validator.is_valid,
-                    body_key(call) if call in _PLAIN_CALLS else None,
-                )
-                for (name, call, event), contract in self._registry.calls.items()
-                if name == source and call in _CALLS
-            }
+            calls = _Calls()
+            for (name, call, event), contract in self._registry.calls.items():
+                if name == source and call in _CALLS:
+                    body = body_key(call) if call in _PLAIN_CALLS else None
+                    calls[call, event] = (len(self._kinds), contract.validator.is_valid, body)
+                    self._kinds.append(_Kind(source, contract.name, contract.version))
+            self._calls_of[source] = calls
         return self._calls_of[source], sent_at[:_MINUTE].encode()
 
-    def _look_closer(self, record: bytes, line: int) -> None:
+    def _look_closer(self, block: _Block, index: int) -> None:
+        record = block.lines[index]
         parts = split_record(record)
         outcome: Event | Refusal
         if parts is None:
@@ -261,8 +304,9 @@ class _Checked:
         else:
             outcome = inspect(self._registry, parts)
         place = {
-            **self._constant,
-            "line": line,
+            "segment": block.segment,
+            "line": block.first_line + index,
+            "batch_id": self._batch_id,
             "received_at": parts and naive_utc(parts.received_at),
             "source_system": parts and parts.source,
         }

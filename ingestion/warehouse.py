@@ -72,7 +72,8 @@ class RawWarehouse:
             self._create_missing_tables()
             # What deduplication compares with; a replay of a range sets both otherwise.
             self.connection.execute(
-                "create temp view known_events as select *, false as is_reread from raw.events"
+                "create temp view known_events as "
+                "select *, rowid as row_id, false as is_reread from raw.events"
             )
             self.connection.execute(
                 "create temp view reread_places as select segment, line from raw.events limit 0"

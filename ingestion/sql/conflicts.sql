@@ -6,10 +6,17 @@ with repeated as (
     semi join duplicates on accepted.position = duplicates.position
 ),
 
-known as materialized (
-    select * exclude (received_at)
+-- in two steps, so that of all rows only the ids are read
+hits as materialized (
+    select row_id, is_reread
     from known_events
     where event_id in (select event_id from repeated)
+),
+
+known as materialized (
+    select known_events.*
+    from known_events
+    semi join hits using (row_id, is_reread)
 ),
 
 originals as (

@@ -29,7 +29,7 @@ def check(
 def check_records(*records: bytes) -> Validated:
     data = b"".join(record + b"\n" for record in records)
     part = Slice("2010-12-01/000001.log", 1, len(records), 0, len(data))
-    return validate(REGISTRY, part, data, "batch")
+    return validate(REGISTRY, [(part, data)], "batch")
 
 
 def only_refusal(validated: Validated) -> dict[str, Any]:
@@ -403,4 +403,4 @@ def test_a_message_that_is_right_stays_right_through_the_log(tmp_path: Path, reg
     log.append([Record(NOW, "web", orjson.dumps(message()))])
     (batch,) = log.unread({})
     (part,) = batch.slices
-    assert validate(registry, part, log.read(part), "b").accepted.num_rows == 1
+    assert validate(registry, [(part, log.read(part))], "b").accepted.num_rows == 1
