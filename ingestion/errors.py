@@ -1,5 +1,10 @@
 """What can go wrong in ingestion, named by what must happen next: retry, skip, or stop."""
 
+import errno
+
+# What the system says when a disk, a quota or a file may grow no more.
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class IngestionError(Exception):
     """Base of every error that ingestion raises on purpose."""

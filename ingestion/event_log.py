@@ -5,7 +5,6 @@ and their limits.
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import io
@@ -13,15 +12,15 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import orjson
 
-from ingestion.errors import EventLogDamagedError, EventLogFullError, RejectedInputError
+from ingestion.errors import NO_ROOM, EventLogDamagedError, EventLogFullError, RejectedInputError
 from ingestion.records import (
-    TIME_CHARACTERS,
+    AS_WRITTEN,
     DayLines,
     Record,
     check_source,
@@ -45,7 +44,8 @@ BATCH_BYTES = 16 * 1024 * 1024
 BATCH_LINES = 250_000
 _IMPORT_LINES = 20_000
 _WAITING_LINES = 10_000
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# How far ahead of ours the clock may be that wrote an archive.
+_CLOCKS_APART = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class EventLog:
                 return writing.finish()
             except OSError as error:
                 writing.take_back()
-                if error.errno in _FULL:
+                if error.errno in NO_ROOM:
                     raise EventLogFullError(
                         f"The event log at {self.root} is full ({os.strerror(error.errno or 0)}); "
                         "nothing of this append was kept. Free space and send it again."
@@ -127,17 +127,6 @@ class EventLog:
             except BaseException:
                 writing.take_back()
                 raise
-
-    def heal(self) -> int:
-        """Remove the torn tails that a crash left in any segment; returns how many bytes they had."""
-        healed = 0
-        with self._locked(fcntl.LOCK_EX):
-            for path in (self.root / name for name in self.plain_segments()):
-                size, whole = path.stat().st_size, whole_lines_end(path)
-                if whole < size:
-                    os.truncate(path, whole)
-                    healed += size - whole
-        return healed
 
     def segments(self) -> dict[str, int]:
         """Every segment and its readable length: the bytes up to its last line feed."""
@@ -227,6 +216,7 @@ class EventLog:
             if start == end:
                 continue
             with self.open_segment(segment) as file:
+                self._check_boundary(segment, file, start)
                 line = 1 + count_lines(file, start)
                 while start < end:
                     size, lines = measure_lines(file, start, end, room, lines_left, at_least_one=not parts)
@@ -242,18 +232,30 @@ class EventLog:
         if parts:
             yield Batch(tuple(parts))
 
+    @staticmethod
+    def _check_boundary(segment: str, file: io.BufferedReader, start: int) -> None:
+        file.seek(max(0, start - 1))
+        if start and file.read(1) != b"\n":
+            raise EventLogDamagedError(
+                f"Segment {segment} was read up to byte {start} before, and no line ends there now; "
+                "restore the segment from its copy, do not edit segments."
+            )
+
     def read(self, part: Slice) -> bytes:
         """The bytes of a slice: whole lines, the last line feed included."""
         with self.open_segment(part.segment) as file:
             file.seek(part.start_byte)
             return file.read(part.end_byte - part.start_byte)
 
-    def import_archive(self, path: Path, source: str, received_at: datetime | None = None) -> ImportResult:
+    def import_archive(
+        self, path: Path, source: str, *, now: datetime, received_at: datetime | None = None
+    ) -> ImportResult:
         """Append an archive of JSON lines in Segment's form, each message at its own receivedAt.
 
         The same content is imported once (by sha256). Killed on the way, the next call goes on after the
         last durable chunk; at most one chunk is then in the log twice, which validation counts as duplicates.
-        `received_at` is for lines at the start that carry no usable time of their own.
+        A receivedAt that cannot be read, or lies more than a day after `now`, is unusable: its line takes the
+        time of the line before it, and at the start `received_at`.
         """
         check_source(source)
         digest = _sha256(path)
@@ -262,11 +264,12 @@ class EventLog:
             return ImportResult(digest, 0, 0, already_imported=True)
         start = entry.read_to if entry else 0
         given = format_time(received_at) if received_at else None
+        latest = format_time(now + _CLOCKS_APART)
         time = entry.last_time if entry else given
         count, at = 0, start
         with path.open("rb") as file:
             file.seek(start)
-            records = _archived_records(file, source, time, path)
+            records = _archived_records(file, source, time, latest, path)
             while chunk := list(itertools.islice(records, _IMPORT_LINES)):
                 self.append_lines(DayLines(record.time[:10], record.line) for record in chunk)
                 count += len(chunk)
@@ -339,24 +342,26 @@ class _Archived(NamedTuple):
     bytes_read: int
 
 
-def _archived_time(raw: bytes) -> str | None:
+def _archived_time(raw: bytes, latest: str) -> str | None:
     """The receivedAt of one archived message as a record has it; nothing where it is absent or unusable."""
     try:
         given = orjson.loads(raw)["receivedAt"]
         moment = datetime.fromisoformat(given)
-        if len(given) == TIME_CHARACTERS and given[19] == "." and given[23] == "Z":
-            return str(given)
-        return format_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        if not AS_WRITTEN.fullmatch(given):
+            given = format_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        return str(given) if given <= latest else None
     except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 
-def _archived_records(file: BinaryIO, source: str, time: str | None, path: Path) -> Iterator[_Archived]:
+def _archived_records(
+    file: BinaryIO, source: str, time: str | None, latest: str, path: Path
+) -> Iterator[_Archived]:
     """The rest of an archive as lines of the log; one without a usable time takes the time before it."""
     waiting: list[bytes] = []
     for read in file:
         raw = read.removesuffix(b"\n")
-        time = _archived_time(raw) or time
+        time = _archived_time(raw, latest) or time
         if time is None:
             waiting.append(raw)
             if len(waiting) > _WAITING_LINES:

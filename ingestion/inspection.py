@@ -26,6 +26,8 @@ from ingestion.wires import (
 )
 
 MAX_BYTES = 1024 * 1024
+# Of orjson's writer.
+MAX_LEVELS = 254
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(hours=24)
 # The rules whose limits come from the contract alone, so that showing them shows nothing of the message.
@@ -129,8 +131,10 @@ def inspect(registry: Registry, parts: Parts) -> Event | Refusal:
     if isinstance(occurred_at, Reason):
         reasons.append(occurred_at)
     body = body_key(call) if isinstance(call, str) else "properties"
-    properties = _properties(message, call, body)
-    if contract is not None:
+    properties, consent = _properties(message, call, body), context.get("consent")
+    too_deep = [*_too_deep(body, properties), *_too_deep("context.consent", consent)]
+    reasons.extend(too_deep)
+    if contract is not None and not too_deep:
         reasons.extend(_broken_rules(contract, body, properties))
     if reasons or contract is None or event_id is None or isinstance(occurred_at, Reason):
         return Refusal(
@@ -139,7 +143,6 @@ def inspect(registry: Registry, parts: Parts) -> Event | Refusal:
             event_name=contract.name if contract else text(_called(message)),
             contract_version=contract.version if contract else None,
         )
-    consent = context.get("consent")
     if note.get("gpc") is True:
         consent = consent_with_gpc(consent)
     return Event(
@@ -182,12 +185,19 @@ def _properties(message: dict[str, Any], call: object, body: str) -> object:
 
 
 def text(value: object) -> str | None:
-    """An envelope value as text: a string as it stands, a whole number as its digits, nothing else."""
+    """An envelope value as text: a string that shows something as it stands, a whole number as its digits,
+    nothing else.
+    """
     if isinstance(value, str):
-        return value if value.strip() else None
+        is_seen = value.strip() if value.isprintable() else any(map(_is_seen, value))
+        return value if is_seen else None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return None
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() and not character.isspace()
 
 
 def masked(value: object) -> str:
@@ -304,6 +314,14 @@ def _moment(value: object) -> datetime | str:
     except ValueError:
         return masked(value)
     return moment if moment.tzinfo is not None else "a time without a zone"
+
+
+def _too_deep(path: str, value: object) -> Iterator[Reason]:
+    """A reason for what is nested deeper than JSON is written here; reading goes deeper than that."""
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        yield Reason("TOO_DEEP", path, f"at most {MAX_LEVELS} levels of arrays and objects", masked(value))
 
 
 def _broken_rules(contract: Contract, body: str, properties: object) -> Iterator[Reason]:

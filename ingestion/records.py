@@ -16,6 +16,8 @@ from ingestion.errors import RejectedInputError
 
 TIME_CHARACTERS: Final = 24
 Note = dict[str, Any]
+# A time as every record has it; whether there is such a day, only reading it tells.
+AS_WRITTEN: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _SOURCE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -86,16 +88,20 @@ def encode(record: Record) -> DayLines:
 def split_record(line: bytes) -> Parts | None:
     """The parts of a line without its line feed; nothing for one that is no record."""
     parts = line.split(b"\t", 2)
-    if len(parts) != 3 or len(parts[0]) != TIME_CHARACTERS:
+    if len(parts) != 3:
         return None
     try:
-        received_at = datetime.fromisoformat(parts[0].decode("ascii"))
-        source, note = split_source(parts[1])
-        if received_at.tzinfo is None:
-            return None
-        return Parts(received_at.astimezone(UTC), source, note, parts[2])
-    except (ValueError, OverflowError):
+        return Parts(read_time(parts[0]), *split_source(parts[1]), parts[2])
+    except ValueError:
         return None
+
+
+def read_time(written: bytes) -> datetime:
+    """The moment that `format_time` wrote; raises ValueError for anything else."""
+    time = written.decode("ascii")
+    if not AS_WRITTEN.fullmatch(time):
+        raise ValueError("not a time of a record")
+    return datetime.fromisoformat(time)
 
 
 def split_source(field: bytes) -> tuple[str, Note]:

@@ -18,12 +18,11 @@ SEALED_UP_TO = "sealed_up_to"
 
 @dataclass(frozen=True)
 class AppendResult:
-    """What one append made durable; `healed_bytes` is the torn tail it removed first."""
+    """What one append made durable."""
 
     count: int
     bytes: int
     segments: tuple[str, ...]
-    healed_bytes: int = 0
 
 
 class Append:
@@ -37,7 +36,7 @@ class Append:
         self._touched: list[Path] = []
         self._buffers: dict[str, list[bytes]] = {}
         self._sizes: dict[str, int] = {}
-        self._count = self._bytes = self._healed = self._buffered = 0
+        self._count = self._bytes = self._buffered = 0
 
     def write(self, lines: DayLines) -> None:
         """Take whole lines for the segment of their day."""
@@ -62,7 +61,7 @@ class Append:
             sync_folder(folder)
             sync_folder(folder.parent)
         names = tuple(f"{path.parent.name}/{path.name}" for path in sorted(set(self._touched)))
-        return AppendResult(self._count, self._bytes, names, self._healed)
+        return AppendResult(self._count, self._bytes, names)
 
     def take_back(self) -> None:
         """Give every file its former length and remove the new ones."""
@@ -100,27 +99,23 @@ class Append:
         sealed = sealed_up_to(folder) if SEALED_UP_TO in names else 0
         numbers = [int(name[:6]) for name in names if _SEGMENT.fullmatch(name)]
         number = max((each for each in numbers if each > sealed), default=0)
+        descriptor = -1
         if number and (path := folder / f"{number:06d}.log").stat().st_size < self._segment_bytes:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
             size = os.fstat(descriptor).st_size
-            if path not in self._former:
-                size = self._healed_size(path, descriptor, size)
-                self._former[path] = size
-        else:
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                # What is torn is never written to again: had a line of it been read already, its place
+                # would be taken by another.
+                os.close(descriptor)
+                descriptor = -1
+            else:
+                self._former.setdefault(path, size)
+        if descriptor < 0:
             path = folder / f"{(number or sealed) + 1:06d}.log"
             self._former[path] = None
             descriptor, size = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644), 0
         self._touched.append(path)
         self._open[day] = (path, descriptor, size)
-
-    def _healed_size(self, path: Path, descriptor: int, size: int) -> int:
-        """The length without a torn tail, which is cut off."""
-        if not size or os.pread(descriptor, 1, size - 1) == b"\n":
-            return size
-        whole = whole_lines_end(path)
-        os.truncate(path, whole)
-        self._healed += size - whole
-        return whole
 
     def _close(self, day: str) -> None:
         if day in self._open:

@@ -6,6 +6,7 @@ docs/decisions/0003-validation.md says why it is done so, with figures.
 """
 
 import base64
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ from ingestion.inspection import (
     text,
 )
 from ingestion.raw_tables import EVENTS, EVENTS_QUARANTINED, TIME
-from ingestion.records import TIME_CHARACTERS, Note, split_record, split_source
+from ingestion.records import TIME_CHARACTERS, Note, read_time, split_record, split_source
 from ingestion.registry import Registry
 from ingestion.times import naive_utc
 
@@ -41,6 +42,10 @@ _TABLE_ROWS = 1500
 # A time up to its minute: sent and received in the same one, a message needs no correction of its time.
 _MINUTE = len("2010-12-01T08:26")
 _ZONED = pa.timestamp("us", "UTC")
+# What stands between the digits of a record's time, and where.
+_BETWEEN_DIGITS = tuple(
+    zip((4, 7, 10, 13, 16, 19, 23), (b"-", b"-", b"T", b":", b":", b".", b"Z"), strict=True)
+)
 # What the pass reads of each message, in this order, beside the index of its line and of its kind.
 _READ = (
     "event_id",
@@ -166,7 +171,7 @@ class _Checked:
             numbers += [first_line + row[0] for row in rows]
             segments.append(pa.repeat(block.segment, len(rows)))
         arrays: dict[str, pa.Array] = {
-            "received_at": _times(received),
+            "received_at": _received(received),
             "segment": pa.concat_arrays(segments),
             "line": pa.array(numbers, pa.int64()),
             "batch_id": pa.repeat(self._batch_id, len(numbers)),
@@ -224,7 +229,7 @@ class _Checked:
                     len(line) - cut > MAX_BYTES
                     or not is_valid(properties)
                     or event_id.__class__ is not str
-                    or not event_id.strip()
+                    or not (event_id.isprintable() and event_id.strip())
                     or occurred_at.__class__ is not str
                 ):
                     doubt(index)
@@ -237,7 +242,9 @@ class _Checked:
                     campaign_id, consent = ask("campaign"), ask("consent")
                     account_id = None if account_id is None else plain(account_id)
                     trace_id = None if trace_id is None else plain(trace_id)
-                    if session_id.__class__ is not str or not session_id.strip():
+                    if session_id.__class__ is not str or not (
+                        session_id.isprintable() and session_id.strip()
+                    ):
                         session_id = plain(session_id)
                     if campaign_id is not None:
                         campaign_id = (
@@ -245,15 +252,17 @@ class _Checked:
                         )
                     if consent is not None:
                         consent = dumps(consent)
-                if user_id.__class__ is not str or not user_id.strip():
+                if user_id.__class__ is not str or not (user_id.isprintable() and user_id.strip()):
                     user_id = plain(user_id)
-                if anonymous_id.__class__ is not str or not anonymous_id.strip():
+                if anonymous_id.__class__ is not str or not (
+                    anonymous_id.isprintable() and anonymous_id.strip()
+                ):
                     anonymous_id = plain(anonymous_id)
                 if user_id is None and anonymous_id is None and account_id is None:
                     doubt(index)
                     continue
                 channel = get("channel")
-                if channel is not None and (channel.__class__ is not str or not channel.strip()):
+                if channel is not None:
                     channel = plain(channel)
                 compact = dumps(properties)
             except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
@@ -317,7 +326,7 @@ class _Checked:
             self._refused.append({**refusal_row(outcome, raw, note), **place})
 
 
-def _times(texts: Sequence[str | bytes]) -> pa.Array:
+def _times(texts: Sequence[str]) -> pa.Array:
     """ISO 8601 times with a zone as UTC: all at once when all can be read, else one by one."""
     try:
         return pa.array(texts, pa.string()).cast(_ZONED).cast(TIME)
@@ -325,9 +334,29 @@ def _times(texts: Sequence[str | bytes]) -> pa.Array:
         return pa.array([_time(text) for text in texts], TIME)
 
 
-def _time(text: str | bytes) -> datetime | None:
+def _received(written: list[bytes]) -> pa.Array:
+    """Times as records have them as UTC; null for one that is not written so."""
+    joined, count = b"".join(written), len(written)
+    if len(joined) == count * TIME_CHARACTERS and all(
+        joined[place::TIME_CHARACTERS] == found * count for place, found in _BETWEEN_DIGITS
+    ):
+        ends = pa.array(range(0, len(joined) + 1, TIME_CHARACTERS), pa.int32()).buffers()[1]
+        texts = pa.Array.from_buffers(pa.string(), count, [None, ends, pa.py_buffer(joined)])
+        with contextlib.suppress(pa.ArrowInvalid):
+            return texts.cast(_ZONED).cast(TIME)
+    return pa.array([_time_of_record(each) for each in written], TIME)
+
+
+def _time_of_record(written: bytes) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text if isinstance(text, str) else text.decode())
+        return naive_utc(read_time(written))
+    except ValueError:
+        return None
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
         return naive_utc(moment) if moment.tzinfo else None
     except (ValueError, OverflowError):
         return None

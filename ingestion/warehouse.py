@@ -5,6 +5,7 @@ sends nothing home. Its working folder is emptied first: what a killed run had p
 """
 
 import itertools
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from dlt.common.runtime.run_context import RunContext
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ingestion.errors import FatalIngestionError, TransientIngestionError
+from ingestion.errors import NO_ROOM, FatalIngestionError, TransientIngestionError
 from ingestion.raw_tables import RAW_TABLES, dlt_columns
 
 DATASET = "raw"
@@ -59,6 +60,7 @@ class RawWarehouse:
         self.files_folder.mkdir(parents=True)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
+            stack.enter_context(_told_when_full(self._path))
             self.connection = stack.enter_context(_connect(self._path, self._memory_limit))
             # No table has an order that anybody may rely on; without one, DuckDB loads in parallel.
             self.connection.execute("set preserve_insertion_order = false")
@@ -85,8 +87,10 @@ class RawWarehouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the warehouse file."""
-        self._open.close()
-        shutil.rmtree(self._work, ignore_errors=True)
+        try:
+            self._open.__exit__(kind, error, trace)
+        finally:
+            shutil.rmtree(self._work, ignore_errors=True)
 
     def load(self, tables: Mapping[str, pa.Table | Path]) -> None:
         """Append to tables of `raw` in one dlt load; a table may be given as a Parquet file of ours."""
@@ -130,10 +134,14 @@ class RawWarehouse:
 
 
 def _connect(path: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    is_new = not path.exists()
     try:
         return duckdb.connect(str(path), config={"memory_limit": memory_limit})
     except duckdb.Error as error:
         reason = _root_cause(error)
+        if is_new:
+            # half a file, which nothing could open any more
+            path.unlink(missing_ok=True)
         if "lock" in reason:
             raise TransientIngestionError(
                 f"Warehouse {path.name} is in use by another process ({reason}); wait for it and run again."
@@ -154,6 +162,31 @@ def _root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _told_when_full(path: Path) -> Iterator[None]:
+    """One clear error instead of whichever the first thing that found no room on the disk raised."""
+    try:
+        yield
+    except (OSError, duckdb.Error, FatalIngestionError) as error:
+        if not _is_full(error):
+            raise
+        raise TransientIngestionError(
+            f"The disk of warehouse {path.name} is full ({_root_cause(error)}); nothing of the load under "
+            "way counts. Free space and run again."
+        ) from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a disk without room is behind an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        if isinstance(error, duckdb.Error) and any(os.strerror(each) in str(error) for each in NO_ROOM):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _resource(name: str, path: Path) -> Any:

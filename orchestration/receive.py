@@ -60,12 +60,12 @@ def prepare_sources(deployment: Deployment, say: Callable[[str], None]) -> tuple
     )
 
 
-def receive_files(event_log: EventLog, files: tuple[SourceFile, ...]) -> Received:
+def receive_files(event_log: EventLog, files: tuple[SourceFile, ...], now: datetime) -> Received:
     """Append every event file that the log does not hold yet; each content is taken once."""
     already = events = size = 0
     event_files = [file for file in files if file.kind == "events"]
     for file in event_files:
-        result = event_log.import_archive(file.path, FILE_SOURCE)
+        result = event_log.import_archive(file.path, FILE_SOURCE, now=now)
         already += result.already_imported
         events += result.count
         size += result.bytes

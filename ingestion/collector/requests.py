@@ -1,6 +1,7 @@
 """What a request holds: its messages, each as the bytes that were sent, and what it says about itself."""
 
 import contextlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import msgspec
 import orjson
 
 from ingestion.collector.keys import WriteKey
-from ingestion.records import DayLines, Note, format_time, record_head
+from ingestion.records import AS_WRITTEN, DayLines, Note, format_time, record_head
 from ingestion.wires import UNREADABLE, Wire, as_segment, name_of, one_line
 
 # The types that the browser SDK's short paths and the long ones stand for.
@@ -75,8 +76,8 @@ class _Events(msgspec.Struct):
     events: list[msgspec.Raw]
 
 
-# What most SDKs send is already as the log writes times; whether there is such a day, validation asks.
-_AS_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+# A small letter of ASCII, spelled by its number: what a key could be written with that no search finds.
+_ESCAPED = re.compile(rb"\\u00[67]")
 _segment = msgspec.json.Decoder(_Segment)
 _segment_message = msgspec.json.Decoder(_SegmentMessage)
 _posthog = msgspec.json.Decoder(_PostHog)
@@ -89,7 +90,7 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def segment_batch(body: bytes) -> Messages:
     """`{"batch": [...], "writeKey", "sentAt"}` of the SDKs of Segment and RudderStack."""
-    read = _decode(_segment, body)
+    read = _decode_batch(_segment, body, "batch")
     return Messages(
         "segment", _one_a_line(read.batch, body), _texts(read.write_key), _time(_text(read.sent_at))
     )
@@ -105,7 +106,7 @@ def segment_message(body: bytes, call: str) -> Messages:
 def posthog(body: bytes) -> Messages:
     """`{"batch": [...], "api_key", "sent_at"}`, or one message with its key inside."""
     try:
-        read = _decode(_posthog, body)
+        read = _decode_batch(_posthog, body, "batch")
         raws = _one_a_line(read.batch, body)
     except UnreadableBodyError:
         if b'"distinct_id"' not in body:
@@ -117,7 +118,7 @@ def posthog(body: bytes) -> Messages:
 
 def snowplow(body: bytes) -> Messages:
     """`{"schema": "iglu:…payload_data…", "data": [...]}`; trackers name only their application."""
-    raws = _decode(_snowplow, body).data
+    raws = _decode_batch(_snowplow, body, "data").data
     first = _SnowplowMessage()
     if raws:
         with contextlib.suppress(UnreadableBodyError):
@@ -129,7 +130,7 @@ def snowplow(body: bytes) -> Messages:
 def own_events(body: bytes) -> Messages:
     """One event in our envelope, or `{"events": [...]}`."""
     try:
-        return Messages("cdp", _one_a_line(_decode(_events, body).events, body))
+        return Messages("cdp", _one_a_line(_decode_batch(_events, body, "events").events, body))
     except UnreadableBodyError:
         if "event_name" not in _decode(_object, body):
             raise
@@ -175,6 +176,36 @@ def _line(body: bytes, source: str, note: Note, received_at: datetime) -> DayLin
     return DayLines(time[:10], b"%b%b\n" % (record_head(time, source, note), one_line(body)))
 
 
+def _decode_batch(decoder: "msgspec.json.Decoder[Any]", body: bytes, key: str) -> Any:
+    """Decode a body whose messages stand under `key`; said twice, the first of the two would be lost."""
+    read = _decode(decoder, body)
+    if _may_be_twice(body, key) and _is_twice(body, key):
+        raise UnreadableBodyError
+    return read
+
+
+def _may_be_twice(body: bytes, key: str) -> bool:
+    written = b'"%b"' % key.encode()
+    return body.find(written) != body.rfind(written) or (b"\\" in body and bool(_ESCAPED.search(body)))
+
+
+def _is_twice(body: bytes, key: str) -> bool:
+    """Whether the object that the body is has the key twice, however it is spelled."""
+    outermost: list[tuple[str, Any]] = []
+
+    def finish(pairs: list[tuple[str, Any]]) -> None:
+        outermost[:] = pairs  # that of the body is read to its end last
+
+    reader = json.JSONDecoder(
+        object_pairs_hook=finish, parse_int=str, parse_float=str, parse_constant=str, strict=False
+    )
+    try:
+        reader.decode(body.decode(errors="replace"))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableBodyError from error
+    return [name for name, _ in outermost].count(key) > 1
+
+
 def _decode(decoder: "msgspec.json.Decoder[Any]", body: bytes | msgspec.Raw) -> Any:
     try:
         return decoder.decode(body)
@@ -206,7 +237,8 @@ def _time(text: str | None) -> str | None:
     """A time with a zone, as the log writes times; nothing for anything else."""
     if text is None:
         return None
-    if _AS_WRITTEN.fullmatch(text):
+    if AS_WRITTEN.fullmatch(text):
+        # what most SDKs send; whether there is such a day, validation asks
         return text
     try:
         moment = datetime.fromisoformat(text)

@@ -18,7 +18,6 @@ from ingestion.collector.config import CollectorConfig
 from ingestion.collector.webhooks import SecretWebhook
 from ingestion.collector.worker import WorkerStart, private_argument
 from ingestion.errors import FatalIngestionError
-from ingestion.event_log import EventLog
 
 BACKLOG = 2048
 # A worker that ends sooner than this could not really start; so many in a row, and nobody tries again.
@@ -64,7 +63,6 @@ def serve(
     """Collect until SIGTERM or SIGINT; raises FatalIngestionError when workers cannot start."""
     config = replace(config, workers=workers)
     start = partial(_start, config, private_argument(webhooks))
-    EventLog(config.event_log).heal()
     stopping = threading.Event()
     with bind(host, port) as listening:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -51,7 +51,6 @@ async def _consume(context: IngestionContext, stream: KafkaStream | KinesisStrea
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     log = context.event_log()
-    log.heal()
     async with AsyncExitStack() as stack:
         decoder = Decoder(
             stream.name,

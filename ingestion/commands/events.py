@@ -46,12 +46,7 @@ def commands(context: IngestionContext) -> typer.Typer:
         if as_json:
             print_json(vars(result))
         else:
-            healed = (
-                f" A torn tail of {result.healed_bytes} bytes was removed first."
-                if result.healed_bytes
-                else ""
-            )
-            typer.echo(f"{result.count} events are in the event log, {result.bytes} bytes.{healed}")
+            typer.echo(f"{result.count} events are in the event log, {result.bytes} bytes.")
 
     @app.command("status")
     def status(as_json: Json = False) -> None:

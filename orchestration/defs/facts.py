@@ -76,7 +76,7 @@ def source_files(context: dg.AssetExecutionContext, house: House) -> dg.Material
 def event_log(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult[None]:
     """Everything received, in append-only files: the source of truth that all else is rebuilt from."""
     log = EventLog(house.settings.event_log_dir)
-    received = receive_files(log, prepare_sources(house.deployment, say=context.log.info))
+    received = receive_files(log, prepare_sources(house.deployment, say=context.log.info), utc_now())
     try:
         sealed = f"{seal_event_log(house.settings, utc_now()).segments} of them sealed now"
     except TransientIngestionError as error:

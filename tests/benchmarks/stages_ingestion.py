@@ -66,7 +66,7 @@ class Measure:
 def measure_append(archive: Path, folder: Path) -> list[Measure]:
     """The archive into the event log, each message at its time of receipt, durable."""
     with _timed() as seconds:
-        rows = EventLog(folder / "log").import_archive(archive, "web").count
+        rows = EventLog(folder / "log").import_archive(archive, "web", now=datetime.now(UTC)).count
     return [_measure("append to the event log", rows, seconds, "append_limit.py", archive)]
 
 
@@ -104,7 +104,7 @@ def _narrow_lines(archive: Path) -> Iterator[bytes]:
 
 def _validate(stage: str, archive: Path, folder: Path) -> Measure:
     log = EventLog(folder / "log")
-    log.import_archive(archive, "web")
+    log.import_archive(archive, "web", now=datetime.now(UTC))
     rows = 0
     with RawWarehouse(folder / "warehouse.duckdb", folder / "work") as raw, _timed() as seconds:
         waiting: list[pa.Table] = []
@@ -120,7 +120,7 @@ def _validate(stage: str, archive: Path, folder: Path) -> Measure:
 def measure_replay(archive: Path, folder: Path) -> list[Measure]:
     """The whole log, loaded before, read again through the same contracts beside what is loaded."""
     log = EventLog(folder / "log")
-    log.import_archive(archive, "web")
+    log.import_archive(archive, "web", now=datetime.now(UTC))
     _load(log, folder)
     everything = TimeRange(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
     with _timed() as seconds:
@@ -139,7 +139,7 @@ def measure_replay(archive: Path, folder: Path) -> list[Measure]:
 def measure_load(archive: Path, folder: Path) -> list[Measure]:
     """Accepted events, ready as Parquet, into raw.events by dlt."""
     log = EventLog(folder / "log")
-    log.import_archive(archive, "web")
+    log.import_archive(archive, "web", now=datetime.now(UTC))
     ready = archive.with_suffix(".accepted.parquet")
     with RawWarehouse(folder / "warehouse.duckdb", folder / "work") as raw:
         batches = validated_batches(log, load_registry(), log.unread({}), raw.files_folder)
@@ -160,7 +160,7 @@ def measure_load(archive: Path, folder: Path) -> list[Measure]:
 def measure_ingestion(archive: Path, folder: Path) -> list[Measure]:
     """The event log into the warehouse: everything that a run does, identifiers included."""
     log = EventLog(folder / "log")
-    log.import_archive(archive, "web")
+    log.import_archive(archive, "web", now=datetime.now(UTC))
     with _timed() as seconds:
         report = _load(log, folder)
     return [_measure("event log to warehouse", report.received, seconds, "parse_limit.py", archive)]

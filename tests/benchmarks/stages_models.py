@@ -31,7 +31,7 @@ def main(archive: Path) -> None:
         folder = Path(name)
         warehouse = folder / "warehouse.duckdb"
         log = EventLog(folder / "log")
-        log.import_archive(archive, "web")
+        log.import_archive(archive, "web", now=datetime.now(UTC))
         report = load_events(
             log=log,
             registry=load_registry(),

@@ -5,6 +5,7 @@ import base64
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -62,7 +63,7 @@ def test_the_canary_of_every_way_in_is_only_where_facts_stand(
     (tmp_path / "archive.jsonl").write_bytes(
         orjson.dumps(message("a", userId=EMAIL, receivedAt="2010-12-01T09:00:00.000Z", properties={})) + b"\n"
     )
-    house.log.import_archive(tmp_path / "archive.jsonl", "web")
+    house.log.import_archive(tmp_path / "archive.jsonl", "web", now=datetime.now(UTC))
     report = house.load()
     (tmp_path / "archive.jsonl").unlink()
 

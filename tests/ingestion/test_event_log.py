@@ -1,17 +1,19 @@
 """The event log keeps everything it confirmed, and nothing else."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 
 from ingestion.errors import EventLogDamagedError, RejectedInputError
-from ingestion.event_log import EventLog
-from ingestion.records import Record
+from ingestion.event_log import EventLog, Slice
+from ingestion.records import Record, split_record
 from tests.ingestion.messages import NOW
 
 
@@ -68,15 +70,14 @@ def test_an_append_whose_records_fail_on_the_way_leaves_the_log_as_it_was(tmp_pa
     assert everything(log) == before
 
 
-def test_a_torn_tail_is_never_read_and_is_removed_by_the_next_append(tmp_path: Path) -> None:
+def test_a_torn_tail_is_never_read_and_never_written_to_again(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     log.append(records(b"whole"))
     segment = tmp_path / "2010-12-01" / "000001.log"
     with segment.open("ab") as file:
         file.write(b"2010-12-01T09:00:00.000Z\tweb\t{torn")
     assert everything(log).endswith(b"whole\n")
-    result = log.append(records(b"next"))
-    assert result.healed_bytes == len(b"2010-12-01T09:00:00.000Z\tweb\t{torn")
+    assert log.append(records(b"next")).segments == ("2010-12-01/000002.log",)
     assert [line.rpartition(b"\t")[2] for line in everything(log).splitlines()] == [b"whole", b"next"]
 
 
@@ -171,7 +172,7 @@ def test_an_archive_is_appended_at_the_time_of_receipt_of_each_message(tmp_path:
         b'{"receivedAt":"2010-01-02T01:00:00.5+01:00"}\n{"receivedAt":7}'
     )
     log = EventLog(tmp_path / "log")
-    result = log.import_archive(archive, "web")
+    result = log.import_archive(archive, "web", now=NOW)
     assert (result.count, result.already_imported) == (5, False)
     assert [line.split(b"\t") for line in everything(log).splitlines()] == [
         [b"2010-01-01T00:00:00.000Z", b"web", b'{"receivedAt":"2010-01-01T00:00:00.000Z"}'],
@@ -186,8 +187,8 @@ def test_the_same_archive_is_imported_once_whatever_its_name(tmp_path: Path) -> 
     log = EventLog(tmp_path / "log")
     for name in ("first.jsonl", "renamed.jsonl"):
         (tmp_path / name).write_bytes(b'{"receivedAt":"2010-01-01T00:00:00.000Z"}\n')
-    assert not log.import_archive(tmp_path / "first.jsonl", "web").already_imported
-    again = log.import_archive(tmp_path / "renamed.jsonl", "web")
+    assert not log.import_archive(tmp_path / "first.jsonl", "web", now=NOW).already_imported
+    again = log.import_archive(tmp_path / "renamed.jsonl", "web", now=NOW)
     assert (again.already_imported, again.count) == (True, 0)
     assert everything(log).count(b"\n") == 1
 
@@ -196,8 +197,8 @@ def test_lines_before_the_first_time_take_that_time_or_the_one_given(tmp_path: P
     archive = tmp_path / "archive.jsonl"
     archive.write_bytes(b'early\n{"receivedAt":"2010-01-01T00:00:00.000Z"}\n')
     first, given = EventLog(tmp_path / "first"), EventLog(tmp_path / "given")
-    first.import_archive(archive, "web")
-    given.import_archive(archive, "web", received_at=datetime(2009, 5, 5, tzinfo=UTC))
+    first.import_archive(archive, "web", now=NOW)
+    given.import_archive(archive, "web", now=NOW, received_at=datetime(2009, 5, 5, tzinfo=UTC))
     assert everything(first).startswith(b"2010-01-01T00:00:00.000Z\tweb\tearly\n")
     assert everything(given).startswith(b"2009-05-05T00:00:00.000Z\tweb\tearly\n")
 
@@ -206,4 +207,49 @@ def test_an_archive_without_any_time_of_receipt_asks_for_one(tmp_path: Path) -> 
     archive = tmp_path / "archive.jsonl"
     archive.write_bytes(b"{}\n")
     with pytest.raises(RejectedInputError, match="say when they were received"):
-        EventLog(tmp_path / "log").import_archive(archive, "web")
+        EventLog(tmp_path / "log").import_archive(archive, "web", now=NOW)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "2010-W48-3T08:26:00.000Z",
+        "2010-12-01\n08:26:00.000Z",
+        "2010-12-01\t08:26:00.000Z",
+        "9999-12-31T00:00:00.000Z",
+        "2010-12-02T09:00:00.001Z",
+    ],
+)
+def test_an_archive_writes_only_times_of_records_and_none_to_come(tmp_path: Path, given: str) -> None:
+    archive = tmp_path / "archive.jsonl"
+    lines = [orjson.dumps({"receivedAt": each}) for each in ("2010-01-01T00:00:00.000Z", given)]
+    archive.write_bytes(b"\n".join(lines))
+    log = EventLog(tmp_path / "log")
+    log.import_archive(archive, "web", now=NOW)
+    found = [split_record(line) for line in everything(log).split(b"\n")[:-1]]
+    assert [parts.raw for parts in found if parts] == lines
+    assert all(parts.received_at <= NOW for parts in found if parts)
+
+
+@pytest.mark.parametrize("next_one", [b"x", b"z" * 30, b"later" * 20])
+def test_a_cut_into_what_was_read_hides_nothing_that_comes_after(tmp_path: Path, next_one: bytes) -> None:
+    log = EventLog(tmp_path)
+    log.append(records(b"first", b"y" * 30))
+    segment = tmp_path / "2010-12-01" / "000001.log"
+    read_to = {"2010-12-01/000001.log": segment.stat().st_size}
+    os.truncate(segment, segment.stat().st_size - 20)
+    log.append(records(next_one))
+    assert log.read(Slice("2010-12-01/000002.log", 1, 1, 0, 1000)).endswith(next_one + b"\n")
+    with pytest.raises(EventLogDamagedError, match="restore the segment"):
+        list(log.unread(read_to))
+
+
+def test_a_segment_that_was_rewritten_is_not_read_on_in_the_middle_of_a_line(tmp_path: Path) -> None:
+    log = EventLog(tmp_path)
+    log.append(records(b"first", b"second"))
+    segment = tmp_path / "2010-12-01" / "000001.log"
+    read_to = {"2010-12-01/000001.log": segment.stat().st_size}
+    os.truncate(segment, len(b"2010-12-01T09:00:00.000Z\tweb\tfirst\n"))
+    log.append(records(b"another", b"and one more"))
+    with pytest.raises(EventLogDamagedError, match="no line ends there now"):
+        list(log.unread(read_to))

@@ -240,6 +240,32 @@ def test_nothing_is_written_outside_the_given_folders(house: House, tmp_path: Pa
     assert shared_data.exists() == before
 
 
+@pytest.mark.parametrize("limit", [0, 20_000])
+def test_a_full_disk_is_one_clear_error_and_the_next_load_is_whole(house: House, limit: int) -> None:
+    """The file size limit of a process stands for the full disk, at the first load of all."""
+    house.receive(*(raw(f"m-{number}") for number in range(400)))
+    script = """
+import resource, signal, sys
+from pathlib import Path
+from ingestion.errors import IngestionError
+from tests.ingestion.messages import House
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    House(Path(sys.argv[1])).load()
+except IngestionError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(house.folder), str(limit)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "File too large" in done.stdout
+    assert house.load().accepted == 400
+
+
 def test_a_corrupt_warehouse_file_is_refused_and_left_as_it_is(house: House) -> None:
     house.folder.mkdir(exist_ok=True)
     house.warehouse.write_bytes(b"not a database" * 1000)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingestion.event_log import EventLog, Slice
 from ingestion.inspection import Event, inspect
-from ingestion.records import Note, Parts, Record, record_head
+from ingestion.records import Note, Parts, Record, record_head, split_record
 from ingestion.registry import Registry, load_registry
 from ingestion.validation import Validated, validate
 from tests.ingestion.messages import NOW, message, raw
@@ -39,6 +39,8 @@ def only_refusal(validated: Validated) -> dict[str, Any]:
 
 
 DEEP = b'{"messageId":"m","properties":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
+# More levels than are written, fewer than are read.
+DEEPER = b"[" * 300 + b"]" * 300
 ORDER = {"order_id": "1", "currency": "GBP", "total": 1, "items": []}
 CONSENT = {"channel": "email", "purpose": "marketing", "status": "withdrawn", "capture_method": "form"}
 GRANT = {**CONSENT, "status": "granted"}
@@ -61,6 +63,8 @@ GRANT = {**CONSENT, "status": "granted"}
         (raw(context={"n": 1}).replace(b'"n":1', b'"n":' + b"9" * 5000), "MALFORMED_JSON"),
         (raw(context={"n": 1}).replace(b'"n":1', b'"n":1,'), "MALFORMED_JSON"),
         (DEEP, "MALFORMED_JSON"),
+        (raw(properties={"sku": "1", "x": 0}).replace(b'"x":0', b'"x":' + DEEPER), "TOO_DEEP"),
+        (raw(context={"consent": 0}).replace(b'"consent":0', b'"consent":' + DEEPER), "TOO_DEEP"),
         (raw().replace(b"85123A", b"CAF\xc9"), "INVALID_ENCODING"),
         (b"\xff\xfe", "INVALID_ENCODING"),
         (b"[]", "NOT_AN_OBJECT"),
@@ -83,6 +87,9 @@ GRANT = {**CONSENT, "status": "granted"}
         (raw(userId=...), "MISSING_IDENTITY"),
         (raw(userId=None), "MISSING_IDENTITY"),
         (raw(userId=""), "MISSING_IDENTITY"),
+        (raw(userId="\u200b\ufeff"), "MISSING_IDENTITY"),
+        (raw(userId="\x00"), "MISSING_IDENTITY"),
+        (raw(messageId="\u2060 "), "MISSING_EVENT_ID"),
         (raw(userId={"id": "1"}), "MISSING_IDENTITY"),
         (raw(userId=..., anonymousId="  "), "MISSING_IDENTITY"),
         (raw(timestamp=...), "BAD_TIMESTAMP"),
@@ -404,3 +411,24 @@ def test_a_message_that_is_right_stays_right_through_the_log(tmp_path: Path, reg
     (batch,) = log.unread({})
     (part,) = batch.slices
     assert validate(registry, [(part, log.read(part))], "b").accepted.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2010-W48-3T08:26:00.000Z",
+        "2010-12-01\u00e908:26:00.00Z",
+        "2010-12-01 08:26:00.000Z",
+        "2010-12-01T08:26:00,000Z",
+        "2010-12-01T08:26:00.000z",
+        "2010-12-41T08:26:00.000Z",
+        "20101201T08:26:00.00000Z",
+    ],
+)
+def test_a_line_whose_time_is_not_that_of_a_record_is_none(time: str) -> None:
+    record = time.encode() + b"\tweb\t" + raw()
+    assert split_record(record) is None
+    good = b"2010-12-01T09:00:00.000Z\tweb\t" + raw("good")
+    found = check_records(good, record)
+    assert found.accepted["event_id"].to_pylist() == ["good"]
+    assert found.quarantined["code"].to_pylist() == ["MALFORMED_RECORD"]

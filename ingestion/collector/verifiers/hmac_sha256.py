@@ -1,7 +1,8 @@
 """HMAC-SHA256 of the body in hexadecimal, in a header: the form of GitHub and many others.
 
 docs.github.com, "Validating webhook deliveries": header X-Hub-Signature-256 with prefix `sha256=`, id in
-X-GitHub-Delivery. The time is not signed, so an old message can be sent again; its id makes it a duplicate.
+X-GitHub-Delivery. Neither the time nor the id is signed: who captured a message can send it again, under its
+own id as a duplicate, under another as one more event. Where that matters, leave out the header for the id.
 """
 
 import hashlib

@@ -52,7 +52,7 @@ class Running:
         found = []
         for batch in self.house.log.unread({}):
             for part in batch.slices:
-                for line in self.house.log.read(part).splitlines():
+                for line in self.house.log.read(part).split(b"\n")[:-1]:
                     parts = split_record(line)
                     assert parts is not None
                     found.append(parts)

@@ -116,13 +116,16 @@ def test_what_is_under_way_is_answered_before_it_stops(house: House) -> None:
         assert [orjson.loads(line)["messageId"] for _, _, _, line in collector.received()] == ["under-way"]
 
 
-def test_a_torn_tail_of_a_crash_is_healed_at_the_start(house: House) -> None:
+def test_a_torn_tail_of_a_crash_is_read_by_nobody_and_followed_by_a_new_segment(house: House) -> None:
     house.log.append([])
-    old = house.log.root / "2010-12-01" / "000001.log"
-    old.parent.mkdir(parents=True)
-    old.write_bytes(b"2010-12-01T09:00:00.000Z\tweb\t{}\n2010-12-01T09:0")
-    with running(house):
-        assert old.read_bytes() == b"2010-12-01T09:00:00.000Z\tweb\t{}\n"
+    day = f"{datetime.now(tz=UTC):%Y-%m-%d}"
+    torn = house.log.root / day / "000001.log"
+    torn.parent.mkdir(parents=True)
+    torn.write_bytes(b"2010-12-01T09:00:00.000Z\tweb\t{}\n2010-12-01T09:0")
+    with running(house) as collector:
+        assert collector.post("/v1/track", message("after")).status_code == 200
+        assert [parts.raw[:2] for parts in collector.received()] == [b"{}", b'{"']
+    assert list(house.log.segments()) == [f"{day}/000001.log", f"{day}/000002.log"]
 
 
 def test_a_full_disk_asks_the_sender_to_come_again(house: House) -> None:

@@ -120,6 +120,11 @@ def test_an_item_that_is_no_message_is_kept_too_and_harms_no_other(collector: Ru
         ("/batch/", b'{"marker":"u-5"}', "a batch"),
         ("/com.snowplowanalytics.snowplow/tp2", b'{"marker":"u-6"}', "data"),
         ("/v1/events", b'{"marker":"u-7"}', "an event"),
+        ("/v1/batch", b'{"batch":[' + raw("u-10") + b'],"batch":[]}', "one batch"),
+        ("/v1/batch", b'{"b\\u0061tch":[' + raw("u-11") + b'],"batch":[]}', "one batch"),
+        ("/batch/", b'{"batch":[' + raw("u-12") + b'],"batch":[{}]}', "one batch"),
+        ("/com.snowplowanalytics.snowplow/tp2", b'{"data":[{"aid":"u-13"}],"data":[]}', "one data"),
+        ("/v1/events", b'{"events":[{"marker":"u-14"}],"events":[]}', "one list"),
         ("/v1/batch", b"u-8 \xff\xfe\nnot json", "json"),
         ("/v1/batch", gzipped({"batch": [message("u-9")]})[:-12], "a whole gzip"),
     ],
@@ -131,6 +136,12 @@ def test_a_body_that_cannot_be_read_is_kept_and_refused_for_good(
     answer = collector.post(path, body)
     assert answer.status_code == 400, route_takes
     assert len(collector.received()) == before + 1
+
+
+def test_a_message_may_hold_the_key_of_a_batch_too(collector: Running) -> None:
+    inner = raw("batched", properties={"sku": "1", "batch": "A\\u0061", "more": {"batch": [1]}})
+    assert collector.post("/v1/batch", b'{"batch":[' + inner + b"]}").status_code == 200
+    assert found(collector, "batched").raw == inner
 
 
 def test_an_empty_batch_is_a_success_and_leaves_nothing(collector: Running) -> None:
