@@ -60,14 +60,14 @@ def commands(context: IngestionContext) -> typer.Typer:
             )
         else:
             _print_changes([change for change in changes if change.is_new or change.problems], readers)
+            found = "can be read" if wrong else "are sound"
             typer.echo(
-                f"{len(registry.files)} contracts and {len(registry.sources)} sources are sound; {compared}."
+                f"{len(registry.files)} contracts and {len(registry.sources)} sources {found}; {compared}."
             )
         if wrong:
-            raise RejectedInputError(
-                f"{wrong} {'change of a contract' if wrong == 1 else 'changes of contracts'} cannot be "
-                "released as they are; see above what to do."
-            )
+            what = "1 change of a contract" if wrong == 1 else f"{wrong} changes of contracts"
+            state = "as it is" if wrong == 1 else "as they are"
+            raise RejectedInputError(f"{what} cannot be released {state}; see above what to do.")
 
     @app.command("impact")
     def impact(
