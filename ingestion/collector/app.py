@@ -22,7 +22,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingestion.collector import requests
@@ -293,9 +293,14 @@ class _ShortWay:
     Requests of pages, which need the headers of CORS, and all others go through Starlette.
     """
 
-    def __init__(self, taken: Mapping[str, _Take], rest: ASGIApp) -> None:
+    def __init__(self, taken: Mapping[str, _Take], rest: Starlette) -> None:
         self._taken = taken
         self._rest = rest
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """All that is served; what the short way takes, the long way takes too."""
+        return self._rest.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or do what the server asks at its start and end."""
