@@ -14,7 +14,8 @@ def events_in_mart(house: House) -> Counter[str]:
     """How many events of each name the mart event_stream holds; dbt's own tests of it pass too."""
     subprocess.run(
         [
-            str(Path(sys.executable).parent / "dbt"), "build", "--quiet", "--exclude-resource-type", "unit_test",
+            str(Path(sys.executable).parent / "dbt"), "build", "--quiet",
+            "--exclude-resource-type", "unit_test",
             "--select", "+event_stream", "--indirect-selection", "cautious",
             "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT),
             "--target-path", str(house.folder / "target"), "--log-path", str(house.folder / "logs"),
