@@ -74,7 +74,8 @@ sdks: install-dev .venv-sdks/.sdks ## send to a collector with the real SDKs of 
 	.venv-sdks/bin/python -m pip install --quiet --require-hashes -r $(LOCK)/sdks.txt
 	mkdir -p var/sdks
 	if command -v npm >/dev/null; then cd var/sdks && npm install --no-save --no-fund --no-audit --ignore-scripts --silent \
-	  @segment/analytics-node@3.1.0 @rudderstack/rudder-sdk-node@3.0.13 @segment/analytics-next@1.81.1; fi
+	  @segment/analytics-node@3.1.0 @rudderstack/rudder-sdk-node@3.0.13 @segment/analytics-next@1.81.1 \
+	  || echo "npm could not install the SDKs for Node and the browser: their tests are skipped." >&2; fi
 	touch $@
 
 bench: install-dev ## measure every stage against its bare limit
