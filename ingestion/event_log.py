@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -38,14 +38,13 @@ from ingestion.segments import (
     sync_folder,
     whole_lines_end,
 )
+from ingestion.times import MAX_AHEAD
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 BATCH_BYTES = 16 * 1024 * 1024
 BATCH_LINES = 250_000
 _IMPORT_LINES = 20_000
 _WAITING_LINES = 10_000
-# How far ahead of ours the clock may be that wrote an archive.
-_CLOCKS_APART = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -264,7 +263,7 @@ class EventLog:
             return ImportResult(digest, 0, 0, already_imported=True)
         start = entry.read_to if entry else 0
         given = format_time(received_at) if received_at else None
-        latest = format_time(now + _CLOCKS_APART)
+        latest = format_time(now + MAX_AHEAD)
         time = entry.last_time if entry else given
         count, at = 0, start
         with path.open("rb") as file:

@@ -15,6 +15,7 @@ import orjson
 from ingestion.contract import Contract
 from ingestion.records import Note, Parts
 from ingestion.registry import Registry
+from ingestion.times import MAX_AHEAD
 from ingestion.wires import (
     CONTRACT_CALL,
     NAMED_CALLS,
@@ -26,10 +27,9 @@ from ingestion.wires import (
 )
 
 MAX_BYTES = 1024 * 1024
-# Of orjson's writer.
+# How deep orjson writes; it reads 1,024 levels.
 MAX_LEVELS = 254
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-MAX_AHEAD = timedelta(hours=24)
 # The rules whose limits come from the contract alone, so that showing them shows nothing of the message.
 _SHOWN_RULES = frozenset(
     {

@@ -99,23 +99,29 @@ class Append:
         sealed = sealed_up_to(folder) if SEALED_UP_TO in names else 0
         numbers = [int(name[:6]) for name in names if _SEGMENT.fullmatch(name)]
         number = max((each for each in numbers if each > sealed), default=0)
-        descriptor = -1
-        if number and (path := folder / f"{number:06d}.log").stat().st_size < self._segment_bytes:
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                # What is torn is never written to again: had a line of it been read already, its place
-                # would be taken by another.
-                os.close(descriptor)
-                descriptor = -1
-            else:
-                self._former.setdefault(path, size)
-        if descriptor < 0:
+        path = folder / f"{number:06d}.log"
+        found = self._reopened(path) if number else None
+        if found is None:
             path = folder / f"{(number or sealed) + 1:06d}.log"
             self._former[path] = None
-            descriptor, size = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644), 0
+            found = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 0
+        else:
+            self._former.setdefault(path, found[1])
         self._touched.append(path)
-        self._open[day] = (path, descriptor, size)
+        self._open[day] = (path, *found)
+
+    def _reopened(self, path: Path) -> tuple[int, int] | None:
+        """Descriptor and length of a segment that may take more lines; nothing for one that is full or torn.
+
+        What is torn is never written to again: had a line of it been read already, another would take its
+        place.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+        size = os.fstat(descriptor).st_size
+        if size >= self._segment_bytes or (size and os.pread(descriptor, 1, size - 1) != b"\n"):
+            os.close(descriptor)
+            return None
+        return descriptor, size
 
     def _close(self, day: str) -> None:
         if day in self._open:

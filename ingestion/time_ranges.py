@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 
 from ingestion.errors import RejectedInputError
 from ingestion.event_log import BATCH_BYTES, BATCH_LINES, Batch, EventLog, Slice
-from ingestion.inspection import EARLIEST, MAX_AHEAD, happened_at
+from ingestion.inspection import EARLIEST, happened_at
 from ingestion.records import TIME_CHARACTERS, format_time, split_record
+from ingestion.times import MAX_AHEAD
 
 Axis = Literal["received", "happened"]
 _BLOCK_BYTES = 1024 * 1024

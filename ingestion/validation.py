@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 from ingestion.event_log import Slice
 from ingestion.inspection import (
     EARLIEST,
-    MAX_AHEAD,
     MAX_BYTES,
     Event,
     Reason,
@@ -35,7 +34,7 @@ from ingestion.inspection import (
 from ingestion.raw_tables import EVENTS, EVENTS_QUARANTINED, TIME
 from ingestion.records import TIME_CHARACTERS, Note, read_time, split_record, split_source
 from ingestion.registry import Registry
-from ingestion.times import naive_utc
+from ingestion.times import MAX_AHEAD, naive_utc
 
 _BLOCK_BYTES = 512 * 1024
 _TABLE_ROWS = 1500

@@ -7,6 +7,7 @@ stage and its limit in turn so often, and shows the round with the median ratio.
 """
 
 import argparse
+import itertools
 import json
 import platform
 import shutil
@@ -144,6 +145,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--stage", choices=sorted(itertools.chain(*STAGES.values())), nargs="+")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", choices=sorted(STAGES), nargs="+", default=sorted(STAGES))
     arguments = parser.parse_args()
@@ -156,6 +158,8 @@ def main() -> None:
             for module in (name for name in STAGES if name in arguments.only):
                 given = str(archive) if module in TAKE_AN_ARCHIVE else str(size)
                 for stage in STAGES[module]:
+                    if arguments.stage and stage not in arguments.stage:
+                        continue
                     if stage in DELIVERIES and size > DELIVERED_ROWS:
                         continue
                     print(f"bench: {module} {stage} at {size:,}", file=sys.stderr)

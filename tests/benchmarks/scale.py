@@ -18,10 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ingestion.event_log import EventLog
-from ingestion.identifiers import IdentifierKey
-from ingestion.load import load_events
 from ingestion.records import DayLines, format_time
-from ingestion.registry import load_registry
+from tests.benchmarks.stages_ingestion import load_log
 
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
@@ -58,14 +56,7 @@ def measure(count: int) -> dict[str, float]:
         log = EventLog(folder / "log")
         log.append_lines(lines(count))
         start = time.perf_counter()
-        report = load_events(
-            log=log,
-            registry=load_registry(),
-            warehouse=folder / "warehouse.duckdb",
-            work_folder=folder / "work",
-            key=IdentifierKey(b"benchmark"),
-            clock=lambda: datetime.now(UTC),
-        )
+        report = load_log(log, folder)
         seconds = time.perf_counter() - start
         peaks = [
             resource.getrusage(who).ru_maxrss / 1024

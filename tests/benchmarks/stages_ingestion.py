@@ -103,8 +103,7 @@ def _narrow_lines(archive: Path) -> Iterator[bytes]:
 
 
 def _validate(stage: str, archive: Path, folder: Path) -> Measure:
-    log = EventLog(folder / "log")
-    log.import_archive(archive, "web", now=datetime.now(UTC))
+    log = _log_of(archive, folder)
     rows = 0
     with RawWarehouse(folder / "warehouse.duckdb", folder / "work") as raw, _timed() as seconds:
         waiting: list[pa.Table] = []
@@ -119,9 +118,8 @@ def _validate(stage: str, archive: Path, folder: Path) -> Measure:
 
 def measure_replay(archive: Path, folder: Path) -> list[Measure]:
     """The whole log, loaded before, read again through the same contracts beside what is loaded."""
-    log = EventLog(folder / "log")
-    log.import_archive(archive, "web", now=datetime.now(UTC))
-    _load(log, folder)
+    log = _log_of(archive, folder)
+    load_log(log, folder)
     everything = TimeRange(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
     with _timed() as seconds:
         report = replay_range(
@@ -138,8 +136,7 @@ def measure_replay(archive: Path, folder: Path) -> list[Measure]:
 
 def measure_load(archive: Path, folder: Path) -> list[Measure]:
     """Accepted events, ready as Parquet, into raw.events by dlt."""
-    log = EventLog(folder / "log")
-    log.import_archive(archive, "web", now=datetime.now(UTC))
+    log = _log_of(archive, folder)
     ready = archive.with_suffix(".accepted.parquet")
     with RawWarehouse(folder / "warehouse.duckdb", folder / "work") as raw:
         batches = validated_batches(log, load_registry(), log.unread({}), raw.files_folder)
@@ -159,14 +156,20 @@ def measure_load(archive: Path, folder: Path) -> list[Measure]:
 
 def measure_ingestion(archive: Path, folder: Path) -> list[Measure]:
     """The event log into the warehouse: everything that a run does, identifiers included."""
-    log = EventLog(folder / "log")
-    log.import_archive(archive, "web", now=datetime.now(UTC))
+    log = _log_of(archive, folder)
     with _timed() as seconds:
-        report = _load(log, folder)
+        report = load_log(log, folder)
     return [_measure("event log to warehouse", report.received, seconds, "parse_limit.py", archive)]
 
 
-def _load(log: EventLog, folder: Path) -> EventLoadReport:
+def _log_of(archive: Path, folder: Path) -> EventLog:
+    log = EventLog(folder / "log")
+    log.import_archive(archive, "web", now=datetime.now(UTC))
+    return log
+
+
+def load_log(log: EventLog, folder: Path) -> EventLoadReport:
+    """Load all of a log into a warehouse in the folder."""
     return load_events(
         log=log,
         registry=load_registry(),

@@ -12,28 +12,13 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx
-from standardwebhooks import Webhook as Signer
 
 from ingestion.collector.keys import NOTICED_SECONDS, KeyFile
 from ingestion.collector.webhooks import SecretWebhook, Webhook
 from tests.campaigns.bad_inputs import MIB, ODD_NAMES
 from tests.campaigns.ways_in import ID, TRACK, BadInput, Door, Outcome, aside, event, refused, taken
+from tests.ingestion.collector.destinations import MAILER, TEXTER, signed
 
-SECRET = "whsec_bmV3IG5ldyBuZXcgbmV3IG5ldw=="
-MAILER = SecretWebhook(
-    Webhook(destination="mailer", verifier="standard_webhooks", secrets=("MAILER",)), (SECRET,)
-)
-TEXTER = SecretWebhook(
-    Webhook(
-        destination="texter",
-        verifier="hmac_sha256",
-        secrets=("TEXTER",),
-        header="X-Hub-Signature-256",
-        prefix="sha256=",
-        id_header="X-GitHub-Delivery",
-    ),
-    ("It's a Secret to Everybody",),
-)
 # Without a header for the id, so that the signed body itself is what makes a repetition known.
 PAGER = SecretWebhook(
     Webhook(
@@ -105,13 +90,7 @@ def keys() -> Iterator[BadInput]:
         "S1 a key of 1 MB", "socket", lambda door: door.spoken([huge, b"\r\n\r\n{}"]), refused("hung up")
     )
     yield BadInput("S1 wrong keys, by the clock", f"POST {TRACK}", _timed, refused("401 in the same time"))
-    for odd in ODD_NAMES:
-        yield BadInput(
-            f"S19 key {odd[:16]!r}",
-            "GET settings",
-            _asking_settings(odd),
-            refused(404 if "/" in odd else 401),
-        )
+    yield from _odd_names("key", "GET settings", _asking_settings)
 
 
 def webhooks() -> Iterator[BadInput]:
@@ -132,7 +111,9 @@ def webhooks() -> Iterator[BadInput]:
         changed: Mapping[str, str | bytes] | None = None,
     ) -> Callable[[Door], httpx.Response]:
         def send(door: Door) -> httpx.Response:
-            headers = _signed(door.event_id, body, datetime.now(tz=UTC) + timedelta(minutes=minutes))
+            headers = signed(
+                body, message_id=door.event_id, at=datetime.now(tz=UTC) + timedelta(minutes=minutes)
+            )
             return door.post(to, given or body, key=None, headers={**headers, **(changed or {})})
 
         return send
@@ -190,13 +171,7 @@ def webhooks() -> Iterator[BadInput]:
     yield sent("HMAC alone, repeated", known, _paging(paged), _paging(paged))
     yield sent("GitHub's form, body changed", no, texted(given=other))
     yield sent("GitHub's form, to another destination", no, texted(to="mailer"))
-    for odd in ODD_NAMES:
-        yield BadInput(
-            f"S19 destination {odd[:16]!r}",
-            "webhook",
-            _reporting_to(odd),
-            refused(404 if "/" in odd else 401),
-        )
+    yield from _odd_names("destination", "webhook", _reporting_to)
 
 
 def repeats() -> Iterator[BadInput]:
@@ -326,6 +301,11 @@ def _timed(door: Door) -> str:
     return "401 in " + ", ".join(f"{each * 1000:.2f}" for each in medians) + " ms"
 
 
+def _odd_names(what: str, way: str, send: Callable[[str], Callable[[Door], str]]) -> Iterator[BadInput]:
+    for odd in ODD_NAMES:
+        yield BadInput(f"S19 {what} {odd[:16]!r}", way, send(odd), refused(404 if "/" in odd else 401))
+
+
 def _asking_settings(key: str) -> Callable[[Door], str]:
     path = f"/v1/projects/{quote(key, safe='')}/settings"
     return lambda door: str(httpx.get(door.collector.url + path).status_code)
@@ -333,7 +313,7 @@ def _asking_settings(key: str) -> Callable[[Door], str]:
 
 def _reporting_to(destination: str) -> Callable[[Door], str]:
     path = f"/v1/webhooks/{quote(destination, safe='')}"
-    return lambda door: str(door.post(path, _report(), key=None, headers=_signed("x", _report())).status_code)
+    return lambda door: str(door.post(path, _report(), key=None, headers=signed(_report())).status_code)
 
 
 def _paging(body: bytes) -> Callable[[Door], httpx.Response]:
@@ -346,12 +326,3 @@ def _report(**changes: str) -> bytes:
     """What a destination says, in the form that the sources of the campaign map to a contract."""
     data = {"sku": "85123A", "user_id": "u-1", **changes}
     return json.dumps({"type": "email.bounced", "timestamp": "2010-12-01T08:26:00Z", "data": data}).encode()
-
-
-def _signed(message_id: str, body: bytes, at: datetime | None = None) -> dict[str, str]:
-    moment = at or datetime.now(tz=UTC)
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": Signer(SECRET).sign(message_id, moment, body.decode()),
-    }

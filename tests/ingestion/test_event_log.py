@@ -244,6 +244,25 @@ def test_a_cut_into_what_was_read_hides_nothing_that_comes_after(tmp_path: Path,
         list(log.unread(read_to))
 
 
+@pytest.mark.parametrize("tail", [b"", b"torn"])
+def test_taking_an_append_back_leaves_the_full_or_torn_segment_before_it(tmp_path: Path, tail: bytes) -> None:
+    log = EventLog(tmp_path, segment_bytes=10_000 if tail else 10)
+    log.append(records(b"kept"))
+    segment = tmp_path / "2010-12-01" / "000001.log"
+    with segment.open("ab") as file:
+        file.write(tail)
+    before = segment.read_bytes()
+
+    def failing() -> Iterator[Record]:
+        yield from records(b"x" * 2_000_000)
+        raise ConnectionError("the sender went away")
+
+    with pytest.raises(ConnectionError):
+        log.append(failing())
+    assert segment.read_bytes() == before
+    assert [path.name for path in segment.parent.iterdir()] == ["000001.log"]
+
+
 def test_a_segment_that_was_rewritten_is_not_read_on_in_the_middle_of_a_line(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     log.append(records(b"first", b"second"))

@@ -8,31 +8,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from standardwebhooks import Webhook as Signer
 
 from ingestion.collector.verifiers.standard_webhooks import StandardWebhooks
-from ingestion.collector.webhooks import SecretWebhook, Webhook, Webhooks, load_webhooks
+from ingestion.collector.webhooks import Webhooks, load_webhooks
 from ingestion.errors import FatalIngestionError
 from ingestion.registry import CONTRACTS_FOLDER, load_registry
+from tests.ingestion.collector.destinations import BODY, MAILER, NEW, OLD, TEXTER, signed
 from tests.ingestion.collector.server import Running, gzipped, running
 from tests.ingestion.messages import House
 
-OLD, NEW = "whsec_b2xkIG9sZCBvbGQgb2xkIG9sZA==", "whsec_bmV3IG5ldyBuZXcgbmV3IG5ldw=="
-MAILER = SecretWebhook(
-    Webhook(destination="mailer", verifier="standard_webhooks", secrets=("MAILER", "MAILER_NEXT")), (OLD, NEW)
-)
-TEXTER = SecretWebhook(
-    Webhook(
-        destination="texter",
-        verifier="hmac_sha256",
-        secrets=("TEXTER",),
-        header="X-Hub-Signature-256",
-        prefix="sha256=",
-        id_header="X-GitHub-Delivery",
-    ),
-    ("It's a Secret to Everybody",),
-)
-BODY = b'{"type": "email.bounced",\n "timestamp": "2026-11-24T09:00:00Z", "data": {"user_id": "u-1"}}'
 SOURCES = """
 sources:
   - {name: mailer, description: Mail., owner: {team: t, contact: c}, events: %s}
@@ -45,17 +29,6 @@ MAPPED = "[{call: webhook, event: email.bounced, contract: product_viewed, major
 def reporting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(House(tmp_path_factory.mktemp("webhooks")), webhooks=(MAILER, TEXTER)) as started:
         yield started
-
-
-def signed(
-    body: bytes = BODY, secret: str = NEW, message_id: str = "msg_1", at: datetime | None = None
-) -> dict[str, str]:
-    moment = at or datetime.now(tz=UTC)
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": Signer(secret).sign(message_id, moment, body.decode("latin-1")),
-    }
 
 
 def report(
