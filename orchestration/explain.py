@@ -53,10 +53,12 @@ def _why_nobody(connection: duckdb.DuckDBPyConnection, asked: Mapping[str, str])
     seen = one_row(connection, "shared_identifier", asked)
     if seen is None:
         return "unknown: no event and no extract ever carried it"
-    if seen["user_id_count"] is not None:
+    if seen["refused_because"] is not None:
+        return f"nobody's: {seen['refused_because']}"
+    if seen["seen_count"] is not None:
         return (
-            f"shared: seen with {seen['user_id_count']} customers, at most {seen['max_user_ids']} allowed, "
-            "so it belongs to nobody"
+            f"shared: seen with {seen['seen_count']} identifiers of type {seen['seen_with_type']}, at most "
+            f"{seen['most']} allowed, so it belongs to nobody"
         )
     return "seen, but not linked to a person yet"
 

@@ -7,7 +7,7 @@ with people as (
 ),
 
 shared as (
-    select count(*) as identifiers
+    select count(distinct identifier_key) as identifiers
     from intermediate.int_identifiers_shared
 )
 

@@ -1,3 +1,5 @@
+{% set rules = identity_rules() %}
+
 with identifiers_resolved as (
 
     select * from {{ ref('int_identifiers_resolved') }}
@@ -58,6 +60,7 @@ addresses as (
         identifiers_resolved.identifier_type,
         identifiers_resolved.identifier_key,
         identifiers_resolved.identifier_value,
+        identifiers_resolved.identity_tier,
         traits.country_code,
         identifiers_seen.last_seen_at
     from identifiers_resolved
@@ -81,6 +84,7 @@ ruled as (
         addresses.identifier_type,
         addresses.identifier_key,
         addresses.identifier_value,
+        addresses.identity_tier,
         addresses.country_code,
         addresses.last_seen_at,
         consent_policies.regime,
@@ -95,6 +99,10 @@ ruled as (
                 then 'pending_double_opt_in'
             when addresses.country_code is null then 'unknown_jurisdiction'
             when consent_policies.regime is null then 'no_policy'
+            when
+                {{ tier_rank('addresses.identity_tier') }}
+                > {{ least_tier_rank(rules, 'addresses.purpose') }}
+                then 'weak_identity'
             when consent_states.consent_status = 'granted' then 'granted'
             when consent_policies.regime = 'opt_out' then 'opt_out_regime'
             else 'no_consent'
@@ -126,6 +134,7 @@ decided as (
         identifier_type,
         identifier_key,
         identifier_value,
+        identity_tier,
         country_code,
         last_seen_at,
         regime,
@@ -147,6 +156,7 @@ ranked as (
         identifier_type,
         identifier_key,
         identifier_value,
+        identity_tier,
         country_code,
         last_seen_at,
         regime,

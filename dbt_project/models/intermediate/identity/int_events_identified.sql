@@ -1,3 +1,5 @@
+{% set types = identity_rules().types %}
+
 with events_with_identifiers as (
 
     select * from {{ ref('int_events_with_identifiers') }}
@@ -20,20 +22,16 @@ identified as (
         events_with_identifiers.occurred_at,
         events_with_identifiers.received_at,
         coalesce(
-            by_user_id.canonical_id,
-            by_email.canonical_id,
-            by_phone.canonical_id,
-            by_anonymous_id.canonical_id
+            {% for type in types if type.envelope or type.property %}
+            by_{{ type.name }}.canonical_id,
+            {% endfor %}
+            null
         ) as canonical_id
     from events_with_identifiers
-    left join identifiers_resolved as by_user_id
-        on events_with_identifiers.user_key = by_user_id.identifier_key
-    left join identifiers_resolved as by_email
-        on events_with_identifiers.email_key = by_email.identifier_key
-    left join identifiers_resolved as by_phone
-        on events_with_identifiers.phone_key = by_phone.identifier_key
-    left join identifiers_resolved as by_anonymous_id
-        on events_with_identifiers.anonymous_key = by_anonymous_id.identifier_key
+    {% for type in types if type.envelope or type.property %}
+    left join identifiers_resolved as by_{{ type.name }}
+        on events_with_identifiers.key_{{ type.name }} = by_{{ type.name }}.identifier_key
+    {% endfor %}
 
 )
 

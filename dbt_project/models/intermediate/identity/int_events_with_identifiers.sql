@@ -1,3 +1,5 @@
+{% set types = identity_rules().types %}
+
 with events as (
 
     select * from {{ ref('stg_events__events') }}
@@ -6,38 +8,33 @@ with events as (
 
 identifiers as (
 
-    select * from {{ ref('stg_ingestion__identifiers') }}
-    where is_valid
+    select * from {{ ref('int_identifiers_checked') }}
+    where refused_because is null
 
 ),
 
-events_with_addresses as (
+events_with_values as (
 
     select
         event_id,
         event_name,
         source_system,
-        user_id,
-        anonymous_id,
+        {% for type in types if type.envelope %}
+        {{ type.envelope }} as raw_{{ type.name }},
+        {% endfor %}
         -- most events carry no address: looking for the name is cheaper than parsing the JSON
+        {% for type in types if type.property %}
         case
-            when event_name = 'consent_changed' and properties like '%"email"%'
+            when event_name = 'consent_changed' and properties like '%"{{ type.name }}"%'
                 then
                     case
-                        when {{ json_text('properties', 'identifier_type') }} = 'email'
+                        when {{ json_text('properties', 'identifier_type') }} = '{{ type.name }}'
                             then {{ json_text('properties', 'identifier') }}
                     end
-            when properties like '%"email"%' then {{ json_text('properties', 'email') }}
-        end as raw_email,
-        case
-            when event_name = 'consent_changed' and properties like '%"phone"%'
-                then
-                    case
-                        when {{ json_text('properties', 'identifier_type') }} = 'phone'
-                            then {{ json_text('properties', 'identifier') }}
-                    end
-            when properties like '%"phone"%' then {{ json_text('properties', 'phone') }}
-        end as raw_phone,
+            when properties like '%"{{ type.property }}"%'
+                then {{ json_text('properties', type.property) }}
+        end as raw_{{ type.name }},
+        {% endfor %}
         occurred_at,
         received_at
     from events
@@ -47,32 +44,25 @@ events_with_addresses as (
 keyed as (
 
     select
-        events_with_addresses.event_id,
-        events_with_addresses.event_name,
-        events_with_addresses.source_system,
-        user_ids.identifier_key as user_key,
-        emails.identifier_key as email_key,
-        phones.identifier_key as phone_key,
-        anonymous_ids.identifier_key as anonymous_key,
-        events_with_addresses.occurred_at,
-        events_with_addresses.received_at
-    from events_with_addresses
-    left join identifiers as user_ids
+        events_with_values.event_id,
+        events_with_values.event_name,
+        events_with_values.source_system,
+        {% for type in types %}
+        {% if type.envelope or type.property %}
+        {{ type.name }}_identifiers.identifier_key as key_{{ type.name }},
+        {% else %}
+        cast(null as {{ dbt.type_string() }}) as key_{{ type.name }},
+        {% endif %}
+        {% endfor %}
+        events_with_values.occurred_at,
+        events_with_values.received_at
+    from events_with_values
+    {% for type in types if type.envelope or type.property %}
+    left join identifiers as {{ type.name }}_identifiers
         on
-            events_with_addresses.user_id = user_ids.raw_value
-            and user_ids.identifier_type = 'user_id'
-    left join identifiers as emails
-        on
-            events_with_addresses.raw_email = emails.raw_value
-            and emails.identifier_type = 'email'
-    left join identifiers as phones
-        on
-            events_with_addresses.raw_phone = phones.raw_value
-            and phones.identifier_type = 'phone'
-    left join identifiers as anonymous_ids
-        on
-            events_with_addresses.anonymous_id = anonymous_ids.raw_value
-            and anonymous_ids.identifier_type = 'anonymous_id'
+            events_with_values.raw_{{ type.name }} = {{ type.name }}_identifiers.raw_value
+            and {{ type.name }}_identifiers.identifier_type = '{{ type.name }}'
+    {% endfor %}
 
 )
 

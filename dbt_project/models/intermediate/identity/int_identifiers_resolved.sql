@@ -4,64 +4,31 @@ with components as (
 
 ),
 
-identifiers as (
+components_named as (
 
-    select * from {{ ref('stg_ingestion__identifiers') }}
-    where is_valid
-
-),
-
-identity_rules as (
-
-    select * from {{ ref('identity_rules') }}
+    select * from {{ ref('int_identity_components_named') }}
 
 ),
 
--- several raw spellings share one normalised value and one key
-identifiers_once as (
+nodes as (
 
-    select
-        identifier_key,
-        identifier_type,
-        min(identifier_value) as identifier_value
-    from identifiers
-    group by identifier_key, identifier_type
-
-),
-
-component_members as (
-
-    select
-        components.component,
-        identifiers_once.identifier_key,
-        identifiers_once.identifier_type,
-        identifiers_once.identifier_value,
-        identity_rules.priority
-    from components
-    inner join identifiers_once
-        on components.node = identifiers_once.identifier_key
-    inner join identity_rules
-        on identifiers_once.identifier_type = identity_rules.identifier_type
-
-),
-
--- the strongest identifier names the person
-representatives as (
-
-    {{ deduplicate('component_members', 'component', 'priority, identifier_key') }}
+    select * from {{ ref('int_identity_nodes') }}
 
 ),
 
 resolved as (
 
     select
-        {{ dbt.hash("'person:' || representatives.identifier_key") }} as canonical_id,
-        component_members.identifier_key,
-        component_members.identifier_type,
-        component_members.identifier_value
-    from component_members
-    inner join representatives
-        on component_members.component = representatives.component
+        components_named.canonical_id,
+        nodes.identifier_key,
+        nodes.identifier_type,
+        nodes.identifier_value,
+        components.tier as identity_tier
+    from components
+    inner join components_named
+        on components.component = components_named.component
+    inner join nodes
+        on components.node = nodes.identifier_key
 
 )
 

@@ -1,3 +1,5 @@
+{% set types = identity_rules().types %}
+
 with observations as (
 
     select * from {{ ref('int_identity_observations_grouped') }}
@@ -6,15 +8,15 @@ with observations as (
 
 sightings as (
 
-    {% for column in ['user_key', 'subscriber_key', 'email_key', 'phone_key', 'anonymous_key'] %}
+    {% for type in types %}
     select
-        {{ column }} as identifier_key,
+        key_{{ type.name }} as identifier_key,
         source_system,
         observation_count,
         first_seen_at,
         last_seen_at
     from observations
-    where {{ column }} is not null
+    where key_{{ type.name }} is not null
     {% if not loop.last %}
     union all
     {% endif %}

@@ -1,67 +1,20 @@
-{{ config(materialized='connected_components') }}
+{{ config(
+    materialized='identity_components',
+    nodes='int_identity_nodes',
+    decisions='int_identity_decisions'
+) }}
 
-with edges as (
+-- depends_on: {{ ref('int_identity_nodes') }}
+-- depends_on: {{ ref('int_identity_decisions') }}
+with links as (
 
-    select * from {{ ref('int_identity_edges') }}
-
-),
-
-observations as (
-
-    select * from {{ ref('int_identity_observations_grouped') }}
-
-),
-
-shared_identifiers as (
-
-    select * from {{ ref('int_identifiers_shared') }}
-
-),
-
--- an identifier that was never seen beside another one is a person of its own
-single_identifiers as (
-
-    select user_key as identifier_key from observations
-    union
-    select subscriber_key as identifier_key from observations
-    union
-    select email_key as identifier_key from observations
-    union
-    select phone_key as identifier_key from observations
-    union
-    select anonymous_key as identifier_key from observations
-
-),
-
-pairs as (
-
-    select
-        from_key as from_node,
-        to_key as to_node
-    from edges
-    union
-    select
-        identifier_key as from_node,
-        identifier_key as to_node
-    from single_identifiers
-    where identifier_key is not null
-
-),
-
-pairs_that_link as (
-
-    select
-        pairs.from_node,
-        pairs.to_node
-    from pairs
-    left join shared_identifiers as shared_from
-        on pairs.from_node = shared_from.identifier_key
-    left join shared_identifiers as shared_to
-        on pairs.to_node = shared_to.identifier_key
-    where
-        shared_from.identifier_key is null
-        and shared_to.identifier_key is null
+    select * from {{ ref('int_identity_links') }}
 
 )
 
-select * from pairs_that_link
+select
+    from_key,
+    to_key,
+    tier_rank,
+    first_seen_at
+from links

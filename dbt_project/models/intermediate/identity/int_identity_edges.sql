@@ -1,14 +1,8 @@
-{% set identifier_columns = [
-    ('user_key', 'user_id'),
-    ('subscriber_key', 'sfmc_subscriber_key'),
-    ('email_key', 'email'),
-    ('phone_key', 'phone'),
-    ('anonymous_key', 'anonymous_id'),
-] %}
+{% set rules = identity_rules() %}
 {% set pairs = [] %}
-{% for from_column, from_type in identifier_columns %}
-{% for to_column, to_type in identifier_columns[loop.index:] %}
-{% do pairs.append((from_column, from_type, to_column, to_type)) %}
+{% for from_type in rules.types %}
+{% for to_type in rules.types[loop.index:] %}
+{% do pairs.append((from_type.name, to_type.name)) %}
 {% endfor %}
 {% endfor %}
 
@@ -18,15 +12,39 @@ with observations as (
 
 ),
 
+decisions as (
+
+    select * from {{ ref('int_identity_decisions') }}
+
+),
+
+identifiers as (
+
+    select * from {{ ref('int_identifiers_checked') }}
+
+),
+
+identifier_types as (
+
+    select
+        identifier_key,
+        min(identifier_type) as identifier_type
+    from identifiers
+    where refused_because is null
+    group by identifier_key
+
+),
+
 -- every two identifiers that one observation carries are one person, says that observation
 pairs as (
 
-    {% for from_column, from_type, to_column, to_type in pairs %}
+    {% for from_type, to_type in pairs %}
     select
-        {{ from_column }} as from_key,
+        key_{{ from_type }} as from_key,
         '{{ from_type }}' as from_type,
-        {{ to_column }} as to_key,
+        key_{{ to_type }} as to_key,
         '{{ to_type }}' as to_type,
+        {{ tier_of_pair(rules, 'source_system', from_type, to_type) }} as tier,
         source_system,
         observation_count,
         evidence_id,
@@ -34,8 +52,8 @@ pairs as (
         last_seen_at
     from observations
     where
-        {{ from_column }} is not null
-        and {{ to_column }} is not null
+        key_{{ from_type }} is not null
+        and key_{{ to_type }} is not null
     {% if not loop.last %}
     union all
     {% endif %}
@@ -43,14 +61,14 @@ pairs as (
 
 ),
 
-edges as (
+observed_edges as (
 
     select
-        {{ dbt.hash("from_key || '>' || to_key || '>' || source_system") }} as identity_edge_id,
         from_key,
         from_type,
         to_key,
         to_type,
+        tier,
         source_system,
         sum(observation_count) as observation_count,
         min(evidence_id) as evidence_id,
@@ -62,7 +80,57 @@ edges as (
         from_type,
         to_key,
         to_type,
+        tier,
         source_system
+
+),
+
+decided_edges as (
+
+    select
+        decisions.from_key,
+        from_types.identifier_type as from_type,
+        decisions.to_key,
+        to_types.identifier_type as to_type,
+        'operator' as tier,
+        'operator' as source_system,
+        1 as observation_count,
+        decisions.event_id as evidence_id,
+        decisions.decided_at as first_seen_at,
+        decisions.decided_at as last_seen_at
+    from decisions
+    inner join identifier_types as from_types
+        on decisions.from_key = from_types.identifier_key
+    inner join identifier_types as to_types
+        on decisions.to_key = to_types.identifier_key
+    where decisions.decision = 'join'
+
+),
+
+all_edges as (
+
+    select * from observed_edges
+    union all
+    select * from decided_edges
+
+),
+
+edges as (
+
+    select
+        {{ dbt.hash("from_key || '>' || to_key || '>' || source_system || '>' || tier") }}
+            as identity_edge_id,
+        from_key,
+        from_type,
+        to_key,
+        to_type,
+        tier,
+        source_system,
+        cast(observation_count as bigint) as observation_count,
+        evidence_id,
+        first_seen_at,
+        last_seen_at
+    from all_edges
 
 )
 

@@ -1,3 +1,5 @@
+{% set types = identity_rules().types %}
+
 with events_with_identifiers as (
 
     select * from {{ ref('int_events_with_identifiers') }}
@@ -12,8 +14,8 @@ sfmc_subscribers as (
 
 identifiers as (
 
-    select * from {{ ref('stg_ingestion__identifiers') }}
-    where is_valid
+    select * from {{ ref('int_identifiers_checked') }}
+    where refused_because is null
 
 ),
 
@@ -22,11 +24,17 @@ sfmc_observations as (
 
     select
         'sfmc' as source_system,
-        user_ids.identifier_key as user_key,
-        subscriber_keys.identifier_key as subscriber_key,
-        emails.identifier_key as email_key,
-        cast(null as {{ dbt.type_string() }}) as phone_key,
-        cast(null as {{ dbt.type_string() }}) as anonymous_key,
+        {% for type in types %}
+        {% if type.name == 'sfmc_subscriber_key' %}
+        subscriber_keys.identifier_key as key_{{ type.name }},
+        {% elif type.name == 'email' %}
+        emails.identifier_key as key_{{ type.name }},
+        {% elif type.name == 'user_id' %}
+        user_ids.identifier_key as key_{{ type.name }},
+        {% else %}
+        cast(null as {{ dbt.type_string() }}) as key_{{ type.name }},
+        {% endif %}
+        {% endfor %}
         sfmc_subscribers.row_id as observation_id,
         sfmc_subscribers.created_at as observed_at
     from sfmc_subscribers
@@ -50,11 +58,9 @@ event_observations as (
 
     select
         source_system,
-        user_key,
-        cast(null as {{ dbt.type_string() }}) as subscriber_key,
-        email_key,
-        phone_key,
-        anonymous_key,
+        {% for type in types %}
+        key_{{ type.name }},
+        {% endfor %}
         event_id as observation_id,
         occurred_at as observed_at
     from events_with_identifiers
@@ -73,23 +79,19 @@ grouped as (
 
     select
         source_system,
-        user_key,
-        subscriber_key,
-        email_key,
-        phone_key,
-        anonymous_key,
+        {% for type in types %}
+        key_{{ type.name }},
+        {% endfor %}
         count(*) as observation_count,
         min(observation_id) as evidence_id,
         min(observed_at) as first_seen_at,
         max(observed_at) as last_seen_at
     from observations
     group by
-        source_system,
-        user_key,
-        subscriber_key,
-        email_key,
-        phone_key,
-        anonymous_key
+        {% for type in types %}
+        key_{{ type.name }},
+        {% endfor %}
+        source_system
 
 )
 

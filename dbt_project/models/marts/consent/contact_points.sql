@@ -16,8 +16,7 @@ contact_points as (
         decision,
         rule,
         preference_rank = 1 as is_preferred,
-        -- every link of the graph is an observed, exact match until looser tiers exist
-        'exact' as identity_tier,
+        identity_tier,
         country_code,
         policy_version,
         consent_event_id,

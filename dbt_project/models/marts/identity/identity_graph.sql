@@ -17,6 +17,7 @@ identity_graph as (
         identifiers_resolved.identifier_type,
         identifiers_resolved.identifier_key,
         identifiers_resolved.identifier_value,
+        identifiers_resolved.identity_tier,
         cast(identifiers_seen.observation_count as bigint) as observation_count,
         cast(identifiers_seen.source_count as bigint) as source_count,
         identifiers_seen.first_seen_at,

@@ -1,0 +1,42 @@
+{#
+  The steps of a materialization: tables that live for its length. `made` is the list that names them, so that
+  `drop_scratch` finds every one.
+#}
+{% macro scratch(made, suffix, query) -%}
+    {{ return(adapter.dispatch('scratch', 'cdp')(made, suffix, query)) }}
+{%- endmacro %}
+
+{% macro default__scratch(made, suffix, query) -%}
+    {%- set relation = api.Relation.create(identifier=this.identifier ~ '__' ~ suffix) -%}
+    {%- do run_query('create or replace temporary table ' ~ relation ~ ' as ' ~ query) -%}
+    {%- if relation not in made -%}{%- do made.append(relation) -%}{%- endif -%}
+    {{ return(relation) }}
+{%- endmacro %}
+
+{# Spark's temporary views are lazy: a step that must not be computed again needs a table. #}
+{% macro spark__scratch(made, suffix, query) -%}
+    {#- a table that reads its own former state cannot replace itself, so each step has a number -#}
+    {%- set relation = api.Relation.create(
+        schema=this.schema, identifier=this.identifier ~ '__' ~ suffix ~ '_' ~ (made | length)
+    ) -%}
+    {%- do run_query('drop table if exists ' ~ relation) -%}
+    {%- do run_query('create table ' ~ relation ~ ' using delta as ' ~ query) -%}
+    {%- do made.append(relation) -%}
+    {{ return(relation) }}
+{%- endmacro %}
+
+{% macro drop_scratch(made) -%}
+    {%- for relation in made -%}
+        {%- do run_query('drop table if exists ' ~ relation) -%}
+    {%- endfor -%}
+    {%- do made.clear() -%}
+{%- endmacro %}
+
+{# The one number that a query answers. #}
+{% macro number_of(query) -%}
+    {{ return(run_query(query).columns[0].values()[0] or 0) }}
+{%- endmacro %}
+
+{% macro has_rows(relation) -%}
+    {{ return(number_of('select count(*) as row_count from ' ~ relation) > 0) }}
+{%- endmacro %}

@@ -1,0 +1,101 @@
+with components as (
+
+    select * from {{ ref('int_identity_components') }}
+
+),
+
+published as (
+
+    {{ published_before() }}
+
+),
+
+-- the identifier that an id was given for, or the one that took its place
+anchors as (
+
+    {{ deduplicate(
+        '(select * from published where is_anchor) as anchor_rows',
+        'canonical_id',
+        'assigned_at desc, identifier_key'
+    ) }}
+
+),
+
+current_assignments as (
+
+    {{ deduplicate('published', 'identifier_key', 'assigned_at desc, is_anchor desc') }}
+
+),
+
+anchors_with_component as (
+
+    select
+        anchors.canonical_id,
+        anchors.identifier_key as anchor_key,
+        anchors.anchor_received_at,
+        components.component
+    from anchors
+    left join components
+        on anchors.identifier_key = components.node
+
+),
+
+ever_assigned as (
+
+    select distinct
+        canonical_id,
+        identifier_key
+    from published
+
+),
+
+-- the anchor is gone (erased, blocked, shared by now): the id stays with most of its identifiers
+places_without_anchor as (
+
+    select
+        anchors_with_component.canonical_id,
+        components.component,
+        sum(
+            case
+                when current_assignments.canonical_id = anchors_with_component.canonical_id then 1
+                else 0
+            end
+        ) as current_count,
+        count(*) as ever_count
+    from anchors_with_component
+    inner join ever_assigned
+        on anchors_with_component.canonical_id = ever_assigned.canonical_id
+    inner join components
+        on ever_assigned.identifier_key = components.node
+    inner join current_assignments
+        on ever_assigned.identifier_key = current_assignments.identifier_key
+    where anchors_with_component.component is null
+    group by anchors_with_component.canonical_id, components.component
+
+),
+
+best_places_without_anchor as (
+
+    {{ deduplicate(
+        'places_without_anchor', 'canonical_id', 'current_count desc, ever_count desc, component'
+    ) }}
+
+),
+
+-- an id of which nothing is left has no component
+placed as (
+
+    select
+        anchors_with_component.canonical_id,
+        coalesce(anchors_with_component.component, best_places_without_anchor.component)
+            as component,
+        anchors_with_component.anchor_key,
+        anchors_with_component.anchor_received_at,
+        anchors_with_component.component is null as is_anchor_gone
+    from anchors_with_component
+    left join best_places_without_anchor
+        on anchors_with_component.canonical_id = best_places_without_anchor.canonical_id
+
+)
+
+select * from placed

@@ -1,0 +1,41 @@
+with edges as (
+
+    select * from {{ ref('int_identity_edges') }}
+
+),
+
+shared_identifiers as (
+
+    select distinct identifier_key
+    from {{ ref('int_identifiers_shared') }}
+
+),
+
+-- the evidence of all sources about two identifiers, as one link of its surest tier
+links as (
+
+    select
+        least(edges.from_key, edges.to_key) as from_key,
+        greatest(edges.from_key, edges.to_key) as to_key,
+        min({{ tier_rank('edges.tier') }}) as tier_rank,
+        -- a decision counts from when it was made, whatever was seen before
+        coalesce(
+            max(case when edges.tier = 'operator' then edges.first_seen_at end),
+            min(edges.first_seen_at)
+        ) as first_seen_at,
+        max(edges.last_seen_at) as last_seen_at
+    from edges
+    left join shared_identifiers as shared_from
+        on edges.from_key = shared_from.identifier_key
+    left join shared_identifiers as shared_to
+        on edges.to_key = shared_to.identifier_key
+    where
+        edges.tier = 'operator'
+        or (shared_from.identifier_key is null and shared_to.identifier_key is null)
+    group by
+        least(edges.from_key, edges.to_key),
+        greatest(edges.from_key, edges.to_key)
+
+)
+
+select * from links

@@ -1,0 +1,314 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    full_refresh=false,
+    pre_hook="{{ forget_this_moment('changed_at') }}"
+) }}
+
+with identifiers_resolved as (
+
+    select * from {{ ref('int_identifiers_resolved') }}
+
+),
+
+edges as (
+
+    select * from {{ ref('int_identity_edges') }}
+
+),
+
+links_held as (
+
+    select * from {{ ref('int_identity_links_held') }}
+
+),
+
+published as (
+
+    {{ published_before(schema_of=ref('int_identity_assignments')) }}
+
+),
+
+former_assignments as (
+
+    {{ deduplicate('published', 'identifier_key', 'assigned_at desc, is_anchor desc') }}
+
+),
+
+former_ids as (
+
+    select distinct canonical_id
+    from former_assignments
+    where canonical_id is not null
+
+),
+
+current_ids as (
+
+    select distinct canonical_id
+    from identifiers_resolved
+
+),
+
+moved as (
+
+    select
+        coalesce(identifiers_resolved.identifier_key, former_assignments.identifier_key)
+            as identifier_key,
+        identifiers_resolved.canonical_id,
+        former_assignments.canonical_id as former_canonical_id
+    from identifiers_resolved
+    full join former_assignments
+        on identifiers_resolved.identifier_key = former_assignments.identifier_key
+    where
+        coalesce(identifiers_resolved.canonical_id, '')
+        <> coalesce(former_assignments.canonical_id, '')
+
+),
+
+-- an identifier that nobody had joins a person who was there before
+joins as (
+
+    select
+        'join' as change_type,
+        moved.canonical_id,
+        cast(null as {{ dbt.type_string() }}) as former_canonical_id,
+        moved.identifier_key,
+        cast(1 as bigint) as identifier_count
+    from moved
+    inner join former_ids
+        on moved.canonical_id = former_ids.canonical_id
+    where moved.former_canonical_id is null
+
+),
+
+-- a person's id is no more and its identifiers are another's: a merge. The id lives on: a split.
+merges_and_splits as (
+
+    select
+        case when current_ids.canonical_id is null then 'merge' else 'split' end as change_type,
+        moved.canonical_id,
+        moved.former_canonical_id,
+        min(moved.identifier_key) as identifier_key,
+        count(*) as identifier_count
+    from moved
+    left join current_ids
+        on moved.former_canonical_id = current_ids.canonical_id
+    where
+        moved.canonical_id is not null
+        and moved.former_canonical_id is not null
+    group by
+        case when current_ids.canonical_id is null then 'merge' else 'split' end,
+        moved.canonical_id,
+        moved.former_canonical_id
+
+),
+
+-- erased, blocked or shared by now
+leaves as (
+
+    select
+        'leave' as change_type,
+        cast(null as {{ dbt.type_string() }}) as canonical_id,
+        former_canonical_id,
+        identifier_key,
+        cast(1 as bigint) as identifier_count
+    from moved
+    where canonical_id is null
+
+),
+
+changes as (
+
+    select * from joins
+    union all
+    select * from merges_and_splits
+    union all
+    select * from leaves
+
+),
+
+-- the first record that ties an identifier that moved to one that had been the other's or nobody's
+edges_both_ways as (
+
+    select
+        from_key,
+        to_key,
+        source_system,
+        tier,
+        evidence_id,
+        first_seen_at,
+        identity_edge_id
+    from edges
+    union all
+    select
+        to_key as from_key,
+        from_key as to_key,
+        source_system,
+        tier,
+        evidence_id,
+        first_seen_at,
+        identity_edge_id
+    from edges
+
+),
+
+evidence as (
+
+    select
+        moved.canonical_id,
+        moved.former_canonical_id,
+        case when moved.former_canonical_id is null then moved.identifier_key end
+            as joined_key,
+        edges_both_ways.source_system,
+        edges_both_ways.tier,
+        edges_both_ways.evidence_id,
+        edges_both_ways.first_seen_at,
+        edges_both_ways.identity_edge_id
+    from moved
+    inner join edges_both_ways
+        on moved.identifier_key = edges_both_ways.from_key
+    inner join identifiers_resolved as other_ends
+        on
+            edges_both_ways.to_key = other_ends.identifier_key
+            and moved.canonical_id = other_ends.canonical_id
+    inner join former_assignments as other_ends_before
+        on
+            edges_both_ways.to_key = other_ends_before.identifier_key
+            and moved.canonical_id = other_ends_before.canonical_id
+
+),
+
+first_evidence as (
+
+    {{ deduplicate(
+        'evidence',
+        'canonical_id, former_canonical_id, joined_key',
+        'first_seen_at, identity_edge_id'
+    ) }}
+
+),
+
+changes_with_evidence as (
+
+    select
+        changes.change_type,
+        changes.canonical_id,
+        changes.former_canonical_id,
+        changes.identifier_key,
+        cast(null as {{ dbt.type_string() }}) as other_identifier_key,
+        changes.identifier_count,
+        cast(null as {{ dbt.type_string() }}) as reason,
+        first_evidence.source_system,
+        first_evidence.tier,
+        first_evidence.evidence_id
+    from changes
+    left join first_evidence
+        on
+            changes.canonical_id = first_evidence.canonical_id
+            and coalesce(changes.former_canonical_id, '')
+            = coalesce(first_evidence.former_canonical_id, '')
+            and (
+                first_evidence.joined_key is null
+                or changes.identifier_key = first_evidence.joined_key
+            )
+
+),
+
+-- links held before and not released since
+{% if is_incremental() %}
+former_holds as (
+
+    {{ deduplicate(
+        "(select * from " ~ this ~ " where change_type in ('hold', 'release') and changed_at < " ~ as_of() ~ ") as hold_rows",
+        'identifier_key, other_identifier_key',
+        'changed_at desc'
+    ) }}
+
+),
+{% else %}
+former_holds as (
+
+    select
+        identifier_key,
+        cast(null as {{ dbt.type_string() }}) as other_identifier_key,
+        cast(null as {{ dbt.type_string() }}) as change_type,
+        cast(null as {{ dbt.type_string() }}) as reason
+    from identifiers_resolved
+    where 1 = 0
+
+),
+{% endif %}
+
+standing_holds as (
+
+    select
+        identifier_key,
+        other_identifier_key
+    from former_holds
+    where change_type = 'hold'
+
+),
+
+holds as (
+
+    select
+        case when links_held.from_key is null then 'release' else 'hold' end as change_type,
+        from_people.canonical_id,
+        to_people.canonical_id as former_canonical_id,
+        coalesce(links_held.from_key, standing_holds.identifier_key) as identifier_key,
+        coalesce(links_held.to_key, standing_holds.other_identifier_key) as other_identifier_key,
+        cast(2 as bigint) as identifier_count,
+        links_held.reason,
+        cast(null as {{ dbt.type_string() }}) as source_system,
+        links_held.tier,
+        links_held.identity_link_id as evidence_id
+    from links_held
+    full join standing_holds
+        on
+            links_held.from_key = standing_holds.identifier_key
+            and links_held.to_key = standing_holds.other_identifier_key
+    left join identifiers_resolved as from_people
+        on links_held.from_key = from_people.identifier_key
+    left join identifiers_resolved as to_people
+        on links_held.to_key = to_people.identifier_key
+    where
+        links_held.from_key is null
+        or standing_holds.identifier_key is null
+
+),
+
+all_changes as (
+
+    select * from changes_with_evidence
+    union all
+    select * from holds
+
+),
+
+identity_changes as (
+
+    select
+        {{ dbt.hash(
+            "change_type || '>' || coalesce(canonical_id, '') || '>' || coalesce(former_canonical_id, '') || '>' || identifier_key"
+            ~ " || '>' || coalesce(other_identifier_key, '') || '>' || cast(" ~ as_of() ~ " as " ~ dbt.type_string() ~ ")"
+        ) }} as identity_change_id,
+        {{ as_of() }} as changed_at,
+        change_type,
+        canonical_id,
+        former_canonical_id,
+        identifier_key,
+        other_identifier_key,
+        cast(identifier_count as bigint) as identifier_count,
+        reason,
+        source_system,
+        tier,
+        evidence_id
+    from all_changes
+    {% if not is_newest_moment('changed_at') %}
+    where 1 = 0
+    {% endif %}
+
+)
+
+select * from identity_changes

@@ -1,0 +1,185 @@
+"""A warehouse with events of our own making, and the project's real identity models built over it, tick by tick."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ingestion.identifiers import IdentifierKey, identifier_rows
+from ingestion.raw_tables import RAW_TABLES
+
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+KEY = IdentifierKey(b"a key of the tests")
+IDENTITY = ("+identity_redirects", "+identity_changes", "+identity_graph", "+identity_graph_history")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One event: the identifiers that it carries, and the day on which it occurred and arrived."""
+
+    event_id: str
+    day: float
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    arrived_day: float | None = None
+    source: str = "web"
+    name: str = "identified"
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+class IdentityHouse:
+    """Add and remove events, build, and ask; `day` is the number of days since START."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.warehouse = folder / "warehouse.duckdb"
+        folder.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect(str(self.warehouse)) as connection:
+            for schema in ("raw", "activation"):
+                connection.execute(f"create schema if not exists {schema}")
+            for name, columns in RAW_TABLES.items():
+                connection.register("given", columns.empty_table())
+                connection.execute(f"create table raw.{name} as select * from given")
+
+    def add(self, events: Iterable[Seen]) -> None:
+        """Append events to raw.events and their identifiers to raw.identifiers, as ingestion would."""
+        rows, identifiers = [], {}
+        for number, seen in enumerate(events):
+            arrived = START + timedelta(days=seen.day if seen.arrived_day is None else seen.arrived_day)
+            properties = dict(seen.properties)
+            properties |= {k: v for k, v in (("email", seen.email), ("phone", seen.phone)) if v is not None}
+            rows.append(
+                {
+                    "event_name": seen.name,
+                    "event_id": seen.event_id,
+                    "occurred_at": START + timedelta(days=seen.day),
+                    "received_at": arrived,
+                    "source_system": seen.source,
+                    "version": "1.0.0",
+                    "user_id": seen.user_id,
+                    "anonymous_id": seen.anonymous_id,
+                    "account_id": "operations" if seen.name == "identity_decided" else None,
+                    "properties": json.dumps(properties),
+                    "segment": f"{arrived:%Y-%m-%d}/000001.log",
+                    "line": number + 1,
+                    "batch_id": f"{arrived:%Y%m%d}",
+                }
+            )
+            carried = [(kind, getattr(seen, kind)) for kind in ("user_id", "anonymous_id", "email", "phone")]
+            carried += [
+                (properties[f"{end}_type"], properties[f"{end}_identifier"])
+                for end in ("from", "to")
+                if f"{end}_type" in properties
+            ]
+            for kind, value in carried:
+                if value is not None:
+                    former = identifiers.get((kind, value), arrived)
+                    identifiers[(kind, value)] = min(former, arrived)
+        with duckdb.connect(str(self.warehouse)) as connection:
+            known = set(
+                connection.execute("select identifier_type, raw_value from raw.identifiers").fetchall()
+            )
+            new = [
+                {
+                    "identifier_type": kind,
+                    "raw_value": value,
+                    "country": None,
+                    "first_seen_at": arrived,
+                    "batch_id": "b",
+                }
+                for (kind, value), arrived in identifiers.items()
+                if (kind, value) not in known
+            ]
+            tables = {"events": pa.Table.from_pylist(rows, schema=RAW_TABLES["events"])}
+            if new:
+                seen_table = pa.Table.from_pylist(new).cast(_SEEN)
+                tables["identifiers"] = identifier_rows(seen_table, KEY)
+            for name, table in tables.items():
+                connection.register("given", table)
+                connection.execute(f"insert into raw.{name} by name select * from given")
+                connection.unregister("given")
+
+    def decide(self, decision: str, a: tuple[str, str], b: tuple[str, str], *, day: float) -> None:
+        """An operator's decision about two identifiers, given as (type, value)."""
+        properties = {
+            **{"decision": decision, "from_type": a[0], "from_identifier": a[1]},
+            **{"to_type": b[0], "to_identifier": b[1], "reason": "a test", "decided_by": "tester"},
+        }
+        event_id = f"{decision}-{a}-{b}-{day}"
+        self.add([Seen(event_id, day, source="operator", name="identity_decided", properties=properties)])
+
+    def erase(self, event_ids: Sequence[str]) -> None:
+        """Take the evidence away, as erasure does."""
+        with duckdb.connect(str(self.warehouse)) as connection:
+            connection.execute("delete from raw.events where list_contains(?, event_id)", [list(event_ids)])
+
+    def build(
+        self,
+        *,
+        day: float,
+        rules: Mapping[str, Any] | None = None,
+        full_refresh: bool = False,
+        select: Sequence[str] = IDENTITY,
+    ) -> None:
+        """One tick: the models of identity as of that day."""
+        moment = START + timedelta(days=day)
+        variables: dict[str, Any] = {"as_of": f"{moment:%Y-%m-%d %H:%M:%S}"}
+        if rules is not None:
+            variables["identity_rules"] = dict(rules)
+        run = subprocess.run(
+            [
+                *(str(Path(sys.executable).with_name("dbt")), "run", "--select", *select),
+                *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+                *("--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs")),
+                *("--vars", json.dumps(variables)),
+                *(("--full-refresh",) if full_refresh else ()),
+            ],
+            env={
+                "PATH": "/usr/bin:/bin",
+                "DO_NOT_TRACK": "1",
+                "CDP_WAREHOUSE_PATH": str(self.warehouse),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """What a query answers."""
+        with duckdb.connect(str(self.warehouse), read_only=True) as connection:
+            return connection.execute(sql, list(parameters)).fetchall()
+
+    def graph(self) -> dict[tuple[str, str], str]:
+        """(type, value) to canonical_id."""
+        return {
+            (kind, value): person
+            for kind, value, person in self.rows(
+                "select identifier_type, identifier_value, canonical_id from marts.identity_graph"
+            )
+        }
+
+    def redirects(self) -> dict[str, str | None]:
+        """Every id ever published, and the one that stands for it now."""
+        return dict(self.rows("select canonical_id, current_canonical_id from marts.identity_redirects"))
+
+
+_SEEN = pa.schema(
+    [
+        ("identifier_type", pa.string()),
+        ("raw_value", pa.string()),
+        ("country", pa.string()),
+        ("first_seen_at", RAW_TABLES["identifiers"].field("first_seen_at").type),
+        ("batch_id", pa.string()),
+    ]
+)
