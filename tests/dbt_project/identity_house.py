@@ -1,4 +1,4 @@
-"""A warehouse with events of our own making, and the project's real identity models built over it, tick by tick."""
+"""Events of our own making, and the real identity models of the project built over them, tick by tick."""
 
 import json
 import subprocess

@@ -13,7 +13,7 @@ ANNA, ANNAS_MAIL = ("user_id", "anna"), ("email", "anna@x.com")
 TABLET, BEN = ("anonymous_id", "tablet"), ("user_id", "ben")
 
 
-@pytest.fixture()
+@pytest.fixture
 def house(tmp_path: Path) -> IdentityHouse:
     """Anna with her address, Ben, and a tablet of nobody, published on day 1."""
     house = IdentityHouse(tmp_path)
@@ -150,7 +150,7 @@ def test_a_build_of_an_earlier_moment_writes_no_history(house: IdentityHouse) ->
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_fifty_histories_change_no_id_without_a_redirect(tmp_path: Path) -> None:
-    """50 random histories of growth, erasure and decisions over six ticks, then a rebuild in another order."""
+    """50 random histories of growth, erasure and decisions over six ticks, then a rebuild, shuffled."""
     house = IdentityHouse(tmp_path)
     chance = random.Random(20261125)
     alive: list[str] = []

@@ -98,7 +98,7 @@ def run(app: typer.Typer, *arguments: str, given: bytes | None = None) -> str:
 def test_contracts_are_checked_and_listed_with_the_calls_they_are_for(app: typer.Typer) -> None:
     assert "13 contracts and 2 sources are sound" in run(app, "contracts", "check")
     rows = {row["contract"]: row for row in json.loads(run(app, "contracts", "list", "--json"))}
-    assert len(rows) == 12
+    assert len(rows) == 13
     assert rows["consent_changed"]["calls"] == [
         "web: track Consent Changed",
         "operator: track Consent Changed",
@@ -314,7 +314,7 @@ def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Type
     said = run(app, "contracts", "export", "--format", "odcs", "--out", str(tmp_path))
     assert said.startswith("13 versions of contracts are in")
     assert (tmp_path / "signed_up-1.0.0.odcs.yaml").read_text().startswith("apiVersion: v3.1.0\n")
-    with pytest.raises(RejectedInputError, match="12 contracts do not fit on a terminal"):
+    with pytest.raises(RejectedInputError, match="13 contracts do not fit on a terminal"):
         run(app, "contracts", "export", "--format", "avro")
     with pytest.raises(RejectedInputError, match="no published contract 'ordered'"):
         run(app, "contracts", "export", "ordered", "--format", "avro")
@@ -328,8 +328,8 @@ def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Type
         app, "contracts", "matrix"
     )
     said = run(app, "contracts", "docs")
-    assert said.startswith("13 pages; open ")
-    assert Path(said.removeprefix("13 pages; open ").strip()).exists()
+    assert said.startswith("14 pages; open ")
+    assert Path(said.removeprefix("14 pages; open ").strip()).exists()
 
 
 def test_a_contract_is_drafted_from_a_file_of_samples(app: typer.Typer, tmp_path: Path) -> None:
