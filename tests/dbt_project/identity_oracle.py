@@ -4,7 +4,7 @@ The reference for the set-based resolution in `dbt_project/macros/identity/`. It
 written to be read, not to be fast.
 """
 
-import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,15 +34,15 @@ class Link:
     first_seen_at: datetime | None
 
     @property
-    def hash(self) -> str:
-        ends = sorted((self.from_key, self.to_key))
-        return hashlib.md5(f"{ends[0]}>{ends[1]}".encode(), usedforsecurity=False).hexdigest()
-
-    @property
     def order(self) -> tuple[object, ...]:
-        """Strongest first: an operator's word, newest first; then by tier, earliest first, hash."""
+        """Strongest first: an operator's, newest first; by tier, earliest first; the two keyed hashes."""
         seen = self.first_seen_at or EVER
-        return (self.tier, -seen.timestamp() if self.tier == OPERATOR else 0.0, seen, self.hash)
+        return (
+            self.tier,
+            -seen.timestamp() if self.tier == OPERATOR else 0.0,
+            seen,
+            *sorted((self.from_key, self.to_key)),
+        )
 
 
 @dataclass(frozen=True)
@@ -138,12 +138,13 @@ def resolve(
 
 
 def longest_run_within_size(members: Iterable[str], ordered: list[Link], most: int) -> list[Link]:
-    """The links until the first that makes a part too large; all of them when none does."""
+    """The links until the first that makes a part too large, in steps of one in 256; all when none does."""
     parts = Parts(members)
+    step = math.ceil(len(ordered) / 256)
     for position, link in enumerate(ordered):
         parts.join(link.from_key, link.to_key)
         if len(parts.of(link.from_key)) > most:
-            return ordered[:position]
+            return ordered[: position // step * step]
     return ordered
 
 
@@ -184,10 +185,9 @@ def placed(
 ) -> tuple[str, str]:
     exact, strict, final = levels
     members = final.of(node)
-    founder = min(members, key=lambda each: (nodes[each].received_at, each))
-    anchor = min(
-        members, key=lambda each: (rules.kinds.index(nodes[each].kind), nodes[each].received_at, each)
-    )
+    strength = {each: rules.kinds.index(nodes[each].kind) for each in members}
+    founder = min(members, key=lambda each: (nodes[each].received_at, strength[each], each))
+    anchor = min(members, key=lambda each: (strength[each], nodes[each].received_at, each))
     if exact.part[node] == exact.part[anchor]:
         return founder, "exact"
     return founder, "strict" if strict.part[node] == strict.part[anchor] else "loose"

@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,20 +80,10 @@ def random_world(seeds: range, rules: Rules) -> World:
     return world
 
 
-def resolve_in_dbt(
-    folder: Path, worlds: dict[str, World], rules: Rules
-) -> dict[str, dict[str, tuple[str, str]]]:
-    """Run one dbt project that has a model for each world; world to node to (component, tier)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    warehouse = folder / "warehouse.duckdb"
-    with duckdb.connect(str(warehouse)) as connection:
-        for name, world in worlds.items():
-            for table, rows in tables_of(world).items():
-                connection.register("given", rows)
-                connection.execute(f"create or replace table input_{table}_{name} as select * from given")
-                connection.unregister("given")
+def write_project(folder: Path, worlds: Iterable[str]) -> None:
+    """A dbt project that resolves each world from the tables `main.input_<table>_<world>`."""
     models = folder / "models"
-    models.mkdir(exist_ok=True)
+    models.mkdir(parents=True, exist_ok=True)
     for name in worlds:
         (models / f"components_{name}.sql").write_text(MODEL.format(name=name))
         for table in ("nodes", "decisions"):
@@ -100,7 +91,25 @@ def resolve_in_dbt(
     (folder / "dbt_project.yml").write_text(
         "name: cdp\nversion: '1.0'\nprofile: cdp\nmodel-paths: [models]\n"
         f"macro-paths: ['{ROOT / 'dbt_project' / 'macros'}']\n"
+        "models:\n  cdp:\n    +materialized: table\n"
+        "    +file_format: \"{{ 'delta' if target.type == 'spark' else none }}\"\n"
+        "    +location_root: "
+        "\"{{ env_var('CDP_SPARK_LOCATION', '') if target.type == 'spark' else none }}\"\n"
     )
+
+
+def resolve_in_dbt(
+    folder: Path, worlds: dict[str, World], rules: Rules
+) -> dict[str, dict[str, tuple[str, str]]]:
+    """Run one dbt project that has a model for each world; world to node to (component, tier)."""
+    write_project(folder, worlds)
+    warehouse = folder / "warehouse.duckdb"
+    with duckdb.connect(str(warehouse)) as connection:
+        for name, world in worlds.items():
+            for table, rows in tables_of(world).items():
+                connection.register("given", rows)
+                connection.execute(f"create or replace table input_{table}_{name} as select * from given")
+                connection.unregister("given")
     (folder / "profiles.yml").write_text(
         f"cdp:\n  target: dev\n  outputs:\n    dev: {{type: duckdb, path: '{warehouse}', threads: 1}}\n"
     )
@@ -118,15 +127,13 @@ def resolve_in_dbt(
     )
     assert run.returncode == 0, run.stdout
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        return {
-            name: {
-                node: (component, tier)
-                for node, component, tier in connection.execute(
-                    f"select node, component, tier from components_{name}"
-                ).fetchall()
-            }
-            for name in worlds
-        }
+        return {name: placed_in(connection, f"components_{name}") for name in worlds}
+
+
+def placed_in(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, tuple[str, str]]:
+    """Node to (component, tier), as a table of the materialization has them."""
+    found = connection.execute(f"select node, component, tier from {relation}").fetchall()
+    return {node: (component, tier) for node, component, tier in found}
 
 
 def tables_of(world: World) -> dict[str, pa.Table]:

@@ -319,7 +319,7 @@ def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Type
     with pytest.raises(RejectedInputError, match="no published contract 'ordered'"):
         run(app, "contracts", "export", "ordered", "--format", "avro")
     rows = json.loads(run(app, "contracts", "matrix", "--json"))
-    assert len(rows) == 13
+    assert len(rows) == 14
     [row] = [row for row in rows if row["contract"] == "signed_up"]
     assert (row["source"], row["call"], row["accepts"], row["newest"]) == (
         "web", "track Signed Up", ["1.0.0"], "1.0.0",

@@ -14,13 +14,21 @@ import time
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
+from tests.dbt_project.identity_oracle import Limit, Rules, resolve
+from tests.dbt_project.identity_worlds import placed_in, random_world, tables_of, write_project
 from tests.parity.compare import compare_marts
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / ".ci" / "lock" / "parity.txt"
 ENVIRONMENT = ROOT / ".venv-parity"
 START_SECONDS = 60
+IDENTITY_RULES = Rules(
+    ("user_id", "email", "anonymous_id"),
+    {"user_id": Limit(1), "email": Limit(2, 20), "anonymous_id": Limit(4)},
+    most_identifiers=10,
+)
 
 
 def prepare_environment() -> None:
@@ -90,6 +98,31 @@ def export(warehouse: Path, work: Path, as_of: str) -> None:
     connection.close()
 
 
+def write_identity_world(work: Path) -> None:
+    """Random graphs that break every rule: the sample breaks few, and taking apart must agree too."""
+    world = random_world(range(400), IDENTITY_RULES)
+    for table, rows in tables_of(world).items():
+        (work / "inputs" / "main").mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, work / "inputs" / "main" / f"input_{table}_given.parquet")
+    write_project(work / "identity", ["given"])
+    (work / "identity" / "rules.json").write_text(json.dumps(IDENTITY_RULES.as_variable()))
+
+
+def compare_identity_world(work: Path) -> bool:
+    """Whether Spark resolved the random graphs as the plain reference does; prints one line."""
+    world = random_world(range(400), IDENTITY_RULES)
+    expected = resolve(world.nodes, world.links, world.kept_apart, IDENTITY_RULES)
+    with duckdb.connect() as connection:
+        found = placed_in(connection, f"read_parquet('{work}/identity/found/*.parquet')")
+    wrong = [node for node in expected if found.get(node) != expected[node]]
+    verdict = "same" if not wrong and len(found) == len(expected) else "DIFFERS"
+    print(
+        f"{verdict:8} {'400 random identity graphs':32} reference {len(expected):>5} identifiers, "
+        f"spark {len(found):>8}, otherwise placed {len(wrong)} {wrong[:3] or ''}"
+    )
+    return verdict == "same"
+
+
 def free_port() -> int:
     """Return a port on loopback that was free a moment ago."""
     with socket.socket() as probe:
@@ -157,7 +190,9 @@ def main() -> int:
     home = arguments.home or work / "home"
     as_of = run_sample(home)
     export(home / "warehouse.duckdb", work, as_of)
+    write_identity_world(work)
     build_on_spark(work, as_of)
+    agrees_on_identity = compare_identity_world(work)
     comparisons = compare_marts(work)
     for comparison in comparisons:
         verdict = "same" if comparison.agrees else "DIFFERS"
@@ -168,9 +203,9 @@ def main() -> int:
         )
         if comparison.example:
             print(comparison.example)
-    agreeing = sum(comparison.agrees for comparison in comparisons)
-    print(f"{agreeing} passed, {len(comparisons) - agreeing} failed")
-    return 0 if comparisons and agreeing == len(comparisons) else 1
+    agreeing = sum(comparison.agrees for comparison in comparisons) + agrees_on_identity
+    print(f"{agreeing} passed, {len(comparisons) + 1 - agreeing} failed")
+    return 0 if comparisons and agreeing == len(comparisons) + 1 else 1
 
 
 if __name__ == "__main__":

@@ -45,28 +45,14 @@ def main() -> int:
                 f"location '{lake / schema.name / file.stem}' as select {columns} from parquet.`{file}`"
             )
 
-    outcome = dbtRunner().invoke(
-        [
-            "build",
-            "--target",
-            "spark",
-            "--project-dir",
-            str(arguments.project),
-            "--profiles-dir",
-            str(arguments.project),
-            "--target-path",
-            str(arguments.work / "target"),
-            "--log-path",
-            str(arguments.work / "logs"),
-            "--vars",
-            f'{{as_of: "{arguments.as_of}"}}',
-            # unit tests give rows to a model; what they prove about the SQL holds on either engine
-            "--exclude-resource-type",
-            "unit_test",
-        ]
-    )
-    if not outcome.success:
+    if not run_dbt(arguments, ["build"], arguments.project, {"as_of": arguments.as_of}):
         return 1
+    rules = json.loads((arguments.work / "identity" / "rules.json").read_text())
+    if not run_dbt(arguments, ["run"], arguments.work / "identity", {"identity_rules": rules}):
+        return 1
+    spark.sql("select * from main.components_given").write.mode("overwrite").parquet(
+        str(arguments.work / "identity" / "found")
+    )
 
     row_counts = {}
     for mart in sorted(file.stem for file in (arguments.work / "duckdb").glob("*.parquet")):
@@ -74,6 +60,22 @@ def main() -> int:
         row_counts[mart] = spark.sql(f"select count(*) from marts.{mart}").collect()[0][0]
     (results / "row_counts.json").write_text(json.dumps(row_counts, indent=2))
     return 0
+
+
+def run_dbt(
+    arguments: argparse.Namespace, command: list[str], project: Path, variables: dict[str, object]
+) -> bool:
+    """Run dbt over one project with the profile of the house."""
+    outcome = dbtRunner().invoke(
+        [
+            *(*command, "--target", "spark", "--project-dir", str(project)),
+            *("--profiles-dir", str(arguments.project), "--target-path", str(arguments.work / "target")),
+            *("--log-path", str(arguments.work / "logs"), "--vars", json.dumps(variables)),
+            # unit tests give rows to a model; what they prove about the SQL holds on either engine
+            *(("--exclude-resource-type", "unit_test") if command == ["build"] else ()),
+        ]
+    )
+    return bool(outcome.success)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 {#
-  Takes apart the components that break a rule; the others are not looked at. Returns a relation (node_id, exact_id,
-  strict_id, loose_id) for the nodes of those components, or none when every component keeps the rules.
+  Takes apart the components that break a rule; the others are not looked at. Returns a relation (node_id, received,
+  exact_id, strict_id, loose_id) for the nodes of those components, or none when every component keeps the rules.
 
-  1. A component of more identifiers than `most_identifiers` is taken back to the longest run of its links, strongest
-     first, under which no part of it has more. Later links are held.
+  1. A component of more identifiers than `most_identifiers` has been cut before (`identity_within_size`).
   2. Links join strongest first: an operator's word (newest first), exact, strict (each earliest first, then by hash).
      A link that would give a person more of a type than `per_person` allows, or bring together what an operator
      keeps apart, is held. An operator's word is not held by `per_person`.
@@ -16,15 +15,12 @@
 #}
 {% macro identity_apart(made, rules, nodes, links, placed, seen, decisions) -%}
     {%- set guards = rules.guards -%}
-    {%- set limited = [] -%}
+    {%- set limited, counts, has_too_many = [], [], [] -%}
     {%- for type in rules.types if type.most is not none -%}
-        {%- do limited.append({'no': loop.index, 'most': type.most, 'within_days': type.within_days}) -%}
-    {%- endfor -%}
-    {%- set counts = [] -%}
-    {%- set has_too_many = ['count(*) > ' ~ guards.most_identifiers] -%}
-    {%- for type in rules.types if type.most is not none -%}
-        {%- set counted = 'sum(case when type_no = ' ~ loop.index ~ ' then 1 else 0 end)' -%}
-        {%- do counts.append(counted ~ ' as count_' ~ loop.index) -%}
+        {%- set no = rules.types.index(type) + 1 -%}
+        {%- set counted = 'sum(case when received % 100 = ' ~ no ~ ' then 1 else 0 end)' -%}
+        {%- do limited.append({'no': no, 'most': type.most, 'within_days': type.within_days}) -%}
+        {%- do counts.append(counted ~ ' as count_' ~ no) -%}
         {%- do has_too_many.append(counted ~ ' > ' ~ type.most) -%}
     {%- endfor -%}
 
@@ -36,7 +32,7 @@
         ~ "where decisions.decision = 'keep_apart'"
     ) -%}
     {%- set suspects_sql = 'select loose_id from ' ~ placed ~ ' group by loose_id having '
-        ~ has_too_many | join(' or ')
+        ~ (has_too_many | join(' or ') or '1 = 0')
         ~ ' union select from_places.loose_id from ' ~ kept_apart ~ ' as kept_apart '
         ~ 'inner join ' ~ placed ~ ' as from_places on kept_apart.a = from_places.node_id '
         ~ 'inner join ' ~ placed ~ ' as to_places on kept_apart.b = to_places.node_id '
@@ -59,36 +55,28 @@
     {%- set suspects = scratch(made, 'suspects', suspects_sql) -%}
     {%- if not has_rows(suspects) -%}{{ return(none) }}{%- endif -%}
 
+    {#- places are numbered below zero, apart from every node, and in an order that does not change from build to build -#}
     {%- set suspect_nodes = scratch(made, 'suspect_nodes',
-        'select placed.node_id, placed.type_no, placed.loose_id, nodes.node, '
+        'select placed.node_id, -1 * row_number() over (order by nodes.node) as start_id, placed.received, placed.loose_id, nodes.node, '
         ~ "coalesce(seen.first_seen_at, cast('1900-01-01 00:00:00' as timestamp)) as first_seen_at, "
         ~ "coalesce(seen.last_seen_at, cast('9000-01-01 00:00:00' as timestamp)) as last_seen_at "
         ~ 'from ' ~ placed ~ ' as placed inner join ' ~ suspects ~ ' as suspects on placed.loose_id = suspects.loose_id '
         ~ 'inner join ' ~ nodes ~ ' as nodes on placed.node_id = nodes.node_id '
         ~ 'inner join ' ~ seen ~ ' as seen on nodes.node = seen.identifier_key'
     ) -%}
-    {%- set first_seen = "coalesce(links.first_seen_at, cast('9000-01-01 00:00:00' as timestamp))" -%}
-    {%- set ranked = scratch(made, 'ranked',
-        'select links.a, links.b, links.tier_rank, from_nodes.loose_id, row_number() over (partition by from_nodes.loose_id '
-        ~ 'order by links.tier_rank, case when links.tier_rank = 0 then ' ~ first_seen ~ ' end desc, ' ~ first_seen ~ ', '
-        ~ dbt.hash("least(from_nodes.node, to_nodes.node) || '>' || greatest(from_nodes.node, to_nodes.node)")
-        ~ ') as link_rank from ' ~ links ~ ' as links '
-        ~ 'inner join ' ~ suspect_nodes ~ ' as from_nodes on links.a = from_nodes.node_id '
-        ~ 'inner join ' ~ suspect_nodes ~ ' as to_nodes on links.b = to_nodes.node_id '
-        ~ 'where links.a <> links.b'
-    ) -%}
-    {%- set ranked = identity_within_size(made, guards.most_identifiers, suspect_nodes, ranked) -%}
+    {%- set ranked = identity_ranked(made, 'ranked', links, suspect_nodes) -%}
 
     {#- a node that no rule can bind: of a type of which its component has no more than it may, and not kept apart -#}
     {%- set ns = namespace(binding=['kept_apart.node_id is not null'], places=none, tree=none) -%}
     {%- for type in limited -%}
-        {%- do ns.binding.append('(nodes.type_no = ' ~ type.no ~ ' and totals.count_' ~ type.no ~ ' > ' ~ type.most ~ ')') -%}
+        {%- do ns.binding.append('(nodes.received % 100 = ' ~ type.no ~ ' and totals.count_' ~ type.no ~ ' > ' ~ type.most ~ ')') -%}
     {%- endfor -%}
     {%- set totals = scratch(made, 'totals',
         'select loose_id' ~ (', ' if counts else '') ~ counts | join(', ') ~ ' from ' ~ suspect_nodes ~ ' group by loose_id'
     ) -%}
     {%- set ns.places = scratch(made, 'places_start',
-        'select nodes.node_id, nodes.node_id as place_id, nodes.loose_id, nodes.type_no, nodes.first_seen_at, nodes.last_seen_at, '
+        'select nodes.node_id, nodes.start_id, nodes.start_id as place_id, nodes.loose_id, nodes.received, nodes.first_seen_at, '
+        ~ 'nodes.last_seen_at, '
         ~ dbt.hash('nodes.node') ~ ' as coins, '
         ~ 'case when ' ~ ns.binding | join(' or ') ~ ' then 1 else 0 end as is_bound '
         ~ 'from ' ~ suspect_nodes ~ ' as nodes inner join ' ~ totals ~ ' as totals on nodes.loose_id = totals.loose_id '
@@ -117,10 +105,10 @@
     {%- set loose_places = identity_join(made, 'loose', guards, limited, counts, kept_apart, strong, strict_places, ns.tree)[0] -%}
 
     {%- set exact_labels = contraction_labels(made, 'apart_exact',
-        scratch(made, 'apart_exact', 'select a, b from ' ~ ns.tree ~ ' where tier_rank <= 1')
+        'select a, b from ' ~ ns.tree ~ ' where tier_rank <= 1'
     ) -%}
     {{ return(scratch(made, 'apart',
-        'select loose_places.node_id, '
+        'select loose_places.node_id, loose_places.received, '
         ~ ('coalesce(exact_labels.label, loose_places.node_id)' if exact_labels else 'loose_places.node_id') ~ ' as exact_id, '
         ~ 'strict_places.place_id as strict_id, loose_places.place_id as loose_id from ' ~ loose_places ~ ' as loose_places '
         ~ 'inner join ' ~ strict_places ~ ' as strict_places on loose_places.node_id = strict_places.node_id'
@@ -130,61 +118,105 @@
 
 
 {#
-  The links that are left of components of too many nodes: for each the longest run of its ranks under which no part
-  is too large, found by halving. What one half joined is contracted before the next is tried, so that all the trials
-  together cost about as much as one look at the links.
+  The links of some components, strongest first within each: (loose_id, link_rank, a, b, tier_rank, first_seen_at).
+  An operator's word, newest first; then by tier, earliest first; then by the keyed hashes of the two identifiers.
 #}
-{% macro identity_within_size(made, most, nodes, ranked) -%}
-    {%- set oversized = scratch(made, 'oversized_start',
-        'select ranked.loose_id, cast(0 as bigint) as fits, count(*) as at_most from ' ~ ranked ~ ' as ranked inner join ('
-        ~ 'select loose_id from ' ~ nodes ~ ' group by loose_id having count(*) > ' ~ most
-        ~ ') as large on ranked.loose_id = large.loose_id group by ranked.loose_id'
+{% macro identity_ranked(made, suffix, links, nodes) -%}
+    {%- set first_seen = "coalesce(links.first_seen_at, cast('9000-01-01 00:00:00' as timestamp))" -%}
+    {{ return(scratch(made, suffix,
+        'select links.a, links.b, links.tier_rank, links.first_seen_at, from_nodes.loose_id, row_number() over ('
+        ~ 'partition by from_nodes.loose_id order by links.tier_rank, case when links.tier_rank = 0 then ' ~ first_seen
+        ~ ' end desc, ' ~ first_seen ~ ', least(from_nodes.node, to_nodes.node), greatest(from_nodes.node, to_nodes.node)'
+        ~ ') as link_rank from ' ~ links ~ ' as links '
+        ~ 'inner join ' ~ nodes ~ ' as from_nodes on links.a = from_nodes.node_id '
+        ~ 'inner join ' ~ nodes ~ ' as to_nodes on links.b = to_nodes.node_id'
+    )) }}
+{%- endmacro %}
+
+
+{#
+  Cuts components of more than `most` nodes: of each the longest run of its links, strongest first, under which no part
+  is too large, is kept; later links are held. A run is counted in steps of one in 256 of the links, and found by
+  halving. What one half joined is contracted before the next is tried, so that all the trials together cost about as
+  much as one look at the links.
+
+  Returns the nodes of those components and the links that are left, or none when no component is too large.
+#}
+{% macro identity_within_size(made, most, nodes, links, placed, seen) -%}
+    {%- set large = counted_scratch(made, 'large',
+        'select loose_id from ' ~ placed ~ ' group by loose_id having count(*) > ' ~ most
     ) -%}
-    {%- if not has_rows(oversized) -%}{{ return(ranked) }}{%- endif -%}
-    {%- set ns = namespace(oversized=oversized, nodes=scratch(made, 'oversized_nodes_start',
-        'select nodes.node_id, nodes.loose_id, nodes.node_id as place_id from ' ~ nodes ~ ' as nodes '
-        ~ 'inner join ' ~ oversized ~ ' as oversized on nodes.loose_id = oversized.loose_id'
-    )) -%}
-    {%- set middle = 'cast(floor((oversized.fits + oversized.at_most + 1) / 2.0) as bigint)' -%}
-    {%- for step in range(64)
-        if number_of('select count(*) as open_count from ' ~ ns.oversized ~ ' where fits < at_most') > 0 -%}
-        {%- set labels = contraction_labels(made, 'size', scratch(made, 'size_trial',
+    {%- if large[1] == 0 -%}{{ return(none) }}{%- endif -%}
+    {%- set large_nodes = scratch(made, 'large_nodes',
+        'select placed.*, nodes.node from ' ~ placed ~ ' as placed '
+        ~ 'inner join ' ~ large[0] ~ ' as large on placed.loose_id = large.loose_id '
+        ~ 'inner join ' ~ nodes ~ ' as nodes on placed.node_id = nodes.node_id'
+    ) -%}
+    {%- set ranked = identity_ranked(made, 'large_ranked', links, large_nodes) -%}
+    {%- set run = namespace(
+        searches=scratch(made, 'run_searches_start',
+            'select loose_id, step, cast(0 as bigint) as fits, cast(floor((link_count - 1) / step) as bigint) as at_most from ('
+            ~ 'select loose_id, count(*) as link_count, cast(ceil(count(*) / 256.0) as bigint) as step from ' ~ ranked
+            ~ ' group by loose_id) as counted'
+        ),
+        nodes=scratch(made, 'run_nodes_start', 'select node_id, loose_id, node_id as place_id from ' ~ large_nodes),
+        places=scratch(made, 'run_places_start',
+            'select node_id as place_id, loose_id, cast(1 as bigint) as node_count from ' ~ large_nodes
+        ),
+    ) -%}
+    {%- set middle = 'cast(floor((searches.fits + searches.at_most + 1) / 2.0) as bigint)' -%}
+    {%- set is_open = 'searches.fits < searches.at_most' -%}
+    {%- for halving in range(10) -%}
+        {%- set twin = halving % 2 -%}
+        {%- set labels = contraction_labels(made, 'run',
             'select distinct least(from_nodes.place_id, to_nodes.place_id) as a, '
             ~ 'greatest(from_nodes.place_id, to_nodes.place_id) as b from ' ~ ranked ~ ' as ranked '
-            ~ 'inner join ' ~ ns.oversized ~ ' as oversized on ranked.loose_id = oversized.loose_id '
-            ~ 'and ranked.link_rank > oversized.fits and ranked.link_rank <= ' ~ middle
-            ~ ' inner join ' ~ ns.nodes ~ ' as from_nodes on ranked.a = from_nodes.node_id '
-            ~ 'inner join ' ~ ns.nodes ~ ' as to_nodes on ranked.b = to_nodes.node_id '
-            ~ 'where oversized.fits < oversized.at_most and from_nodes.place_id <> to_nodes.place_id'
-        )) -%}
-        {%- set trial = scratch(made, 'size_nodes_trial_' ~ (step % 2),
-            'select nodes.node_id, nodes.loose_id, nodes.place_id, '
-            ~ ('coalesce(labels.label, nodes.place_id)' if labels else 'nodes.place_id') ~ ' as trial_id from ' ~ ns.nodes ~ ' as nodes'
-            ~ (' left join ' ~ labels ~ ' as labels on nodes.place_id = labels.node_id' if labels else '')
+            ~ 'inner join ' ~ run.searches ~ ' as searches on ranked.loose_id = searches.loose_id '
+            ~ 'inner join ' ~ run.nodes ~ ' as from_nodes on ranked.a = from_nodes.node_id '
+            ~ 'inner join ' ~ run.nodes ~ ' as to_nodes on ranked.b = to_nodes.node_id where ' ~ is_open
+            ~ ' and ranked.link_rank > searches.fits * searches.step and ranked.link_rank <= ' ~ middle ~ ' * searches.step'
+            ~ ' and from_nodes.place_id <> to_nodes.place_id'
         ) -%}
-        {%- set largest = scratch(made, 'size_largest',
-            'select loose_id, max(node_count) as node_count from (select loose_id, trial_id, count(*) as node_count from '
-            ~ trial ~ ' group by loose_id, trial_id) as sizes group by loose_id'
+        {%- if labels is none -%}
+            {%- set failed = scratch(made, 'run_failed', 'select loose_id from ' ~ run.searches ~ ' where 1 = 0') -%}
+        {%- else -%}
+            {%- set failed = scratch(made, 'run_failed',
+                'select distinct loose_id from (select places.loose_id, labels.label from ' ~ run.places ~ ' as places '
+                ~ 'inner join ' ~ labels ~ ' as labels on places.place_id = labels.node_id '
+                ~ 'group by places.loose_id, labels.label having sum(places.node_count) > ' ~ most ~ ') as too_large'
+            ) -%}
+            {%- set joined = counted_scratch(made, 'run_joined',
+                'select labels.node_id, labels.label from ' ~ labels ~ ' as labels '
+                ~ 'inner join ' ~ run.places ~ ' as places on labels.node_id = places.place_id '
+                ~ 'left join ' ~ failed ~ ' as failed on places.loose_id = failed.loose_id where failed.loose_id is null'
+            ) -%}
+            {%- if joined[1] > 0 -%}
+                {%- set run.nodes = scratch(made, 'run_nodes_' ~ twin,
+                    'select nodes.node_id, nodes.loose_id, coalesce(joined.label, nodes.place_id) as place_id from '
+                    ~ run.nodes ~ ' as nodes left join ' ~ joined[0] ~ ' as joined on nodes.place_id = joined.node_id'
+                ) -%}
+                {%- set run.places = scratch(made, 'run_places_' ~ twin,
+                    'select place_id, loose_id, count(*) as node_count from ' ~ run.nodes ~ ' group by place_id, loose_id'
+                ) -%}
+            {%- endif -%}
+        {%- endif -%}
+        {%- set run.searches = scratch(made, 'run_searches_' ~ twin,
+            'select searches.loose_id, searches.step, '
+            ~ 'case when ' ~ is_open ~ ' and failed.loose_id is null then ' ~ middle ~ ' else searches.fits end as fits, '
+            ~ 'case when ' ~ is_open ~ ' and failed.loose_id is not null then ' ~ middle ~ ' - 1 else searches.at_most end '
+            ~ 'as at_most from ' ~ run.searches ~ ' as searches left join ' ~ failed ~ ' as failed '
+            ~ 'on searches.loose_id = failed.loose_id'
         ) -%}
-        {%- set ns.nodes = scratch(made, 'size_nodes_' ~ (step % 2),
-            'select trial.node_id, trial.loose_id, case when largest.node_count <= ' ~ most
-            ~ ' then trial.trial_id else trial.place_id end as place_id from ' ~ trial ~ ' as trial '
-            ~ 'inner join ' ~ largest ~ ' as largest on trial.loose_id = largest.loose_id'
-        ) -%}
-        {%- set ns.oversized = scratch(made, 'oversized_' ~ (step % 2),
-            'select oversized.loose_id, '
-            ~ 'case when oversized.fits < oversized.at_most and largest.node_count <= ' ~ most ~ ' then ' ~ middle
-            ~ ' else oversized.fits end as fits, '
-            ~ 'case when oversized.fits < oversized.at_most and largest.node_count > ' ~ most ~ ' then ' ~ middle
-            ~ ' - 1 else oversized.at_most end as at_most from ' ~ ns.oversized ~ ' as oversized '
-            ~ 'inner join ' ~ largest ~ ' as largest on oversized.loose_id = largest.loose_id'
-        ) -%}
+        {%- if number_of('select count(*) from ' ~ run.searches ~ ' where fits < at_most') == 0 -%}{%- break -%}{%- endif -%}
     {%- endfor -%}
-    {{ return(scratch(made, 'ranked_within_size',
-        'select ranked.* from ' ~ ranked ~ ' as ranked left join ' ~ ns.oversized
-        ~ ' as oversized on ranked.loose_id = oversized.loose_id '
-        ~ 'where oversized.loose_id is null or ranked.link_rank <= oversized.fits'
-    )) }}
+    {{ return({
+        'nodes': large_nodes,
+        'links': scratch(made, 'large_links',
+            'select ranked.a, ranked.b, ranked.tier_rank, ranked.first_seen_at from ' ~ ranked ~ ' as ranked '
+            ~ 'inner join ' ~ run.searches ~ ' as searches on ranked.loose_id = searches.loose_id '
+            ~ 'where ranked.link_rank <= searches.fits * searches.step'
+        ),
+    }) }}
 {%- endmacro %}
 
 
@@ -193,7 +225,7 @@
   `links` is SQL (a, b, tier_rank, loose_id, link_rank); `tree` gathers the links taken.
 #}
 {% macro identity_join(made, phase, guards, limited, counts, kept_apart, links, places, tree) -%}
-    {%- set ns = namespace(places=places, tree=tree, candidates=scratch(made, phase ~ '_candidates_start',
+    {%- set start = counted_scratch(made, phase ~ '_candidates_start',
         'select links.loose_id, least(from_places.place_id, to_places.place_id) as a, '
         ~ 'greatest(from_places.place_id, to_places.place_id) as b, '
         ~ 'min(links.link_rank) as link_rank, min(links.tier_rank) as tier_rank from (' ~ links ~ ') as links '
@@ -201,12 +233,14 @@
         ~ 'inner join ' ~ places ~ ' as to_places on links.b = to_places.node_id '
         ~ 'where from_places.place_id <> to_places.place_id group by links.loose_id, '
         ~ 'least(from_places.place_id, to_places.place_id), greatest(from_places.place_id, to_places.place_id)'
-    )) -%}
-    {%- for round in range(guards.most_rounds) if has_rows(ns.candidates) -%}
+    ) -%}
+    {%- set ns = namespace(places=places, tree=tree, candidates=start[0], candidate_count=start[1]) -%}
+    {%- for round in range(guards.most_rounds) -%}
+        {%- if ns.candidate_count == 0 -%}{%- break -%}{%- endif -%}
         {%- set twin = round % 2 -%}
         {%- set sums = scratch(made, phase ~ '_sums',
             'select place_id, case when max(is_bound) = 0 then 1 else 0 end as is_free, '
-            ~ "max(case when node_id = place_id then substring(coins, " ~ (round % 32 + 1) ~ ", 1) end) < '8' as is_head"
+            ~ "max(case when start_id = place_id then substring(coins, " ~ (round % 32 + 1) ~ ", 1) end) < '8' as is_head"
             ~ (', ' if counts else '') ~ counts | join(', ')
             ~ ' from ' ~ ns.places ~ ' group by place_id'
         ) -%}
@@ -268,11 +302,11 @@
             ~ 'and ranked.link_rank = moves.link_rank'
         ) -%}
         {%- set ns.places = scratch(made, phase ~ '_places_' ~ twin,
-            'select places.node_id, coalesce(moved.to_id, places.place_id) as place_id, places.loose_id, places.type_no, '
+            'select places.node_id, places.start_id, coalesce(moved.to_id, places.place_id) as place_id, places.loose_id, places.received, '
             ~ 'places.first_seen_at, places.last_seen_at, places.coins, places.is_bound from ' ~ ns.places ~ ' as places '
             ~ 'left join ' ~ moved ~ ' as moved on places.place_id = moved.from_id'
         ) -%}
-        {%- set ns.candidates = scratch(made, phase ~ '_candidates_' ~ twin,
+        {%- set mapped = counted_scratch(made, phase ~ '_candidates_' ~ twin,
             'select loose_id, a, b, min(link_rank) as link_rank, min(tier_rank) as tier_rank from ('
             ~ 'select links.loose_id, '
             ~ 'least(coalesce(from_moved.to_id, links.a), coalesce(to_moved.to_id, links.b)) as a, '
@@ -282,6 +316,7 @@
             ~ 'left join ' ~ moved ~ ' as to_moved on links.b = to_moved.from_id) as mapped '
             ~ 'where a <> b group by loose_id, a, b'
         ) -%}
+        {%- set ns.candidates, ns.candidate_count = mapped[0], mapped[1] -%}
     {%- endfor -%}
     {{ return([ns.places, ns.tree]) }}
 {%- endmacro %}
@@ -293,8 +328,8 @@
     {%- for type in limited if type.within_days is not none -%}
         {%- set both = 'select candidates.a, candidates.b, places.first_seen_at, places.last_seen_at from ' ~ candidates
             ~ ' as candidates inner join ' ~ places ~ ' as places on ' -%}
-        {%- set intervals = '(' ~ both ~ 'candidates.a = places.place_id where places.type_no = ' ~ type.no
-            ~ ' union all ' ~ both ~ 'candidates.b = places.place_id where places.type_no = ' ~ type.no ~ ')' -%}
+        {%- set intervals = '(' ~ both ~ 'candidates.a = places.place_id where places.received % 100 = ' ~ type.no
+            ~ ' union all ' ~ both ~ 'candidates.b = places.place_id where places.received % 100 = ' ~ type.no ~ ')' -%}
         {%- set over = scratch(made, phase ~ '_over_' ~ type.no,
             'select a, b from (select a, b, sum(step) over (partition by a, b order by stepped_at, step desc '
             ~ 'rows between unbounded preceding and current row) as at_once from ('

@@ -25,11 +25,39 @@
     {{ return(relation) }}
 {%- endmacro %}
 
-{% macro drop_scratch(made) -%}
-    {%- for relation in made -%}
+{# The same for a step whose number of rows decides what follows: returns the relation and that number. #}
+{% macro counted_scratch(made, suffix, query) -%}
+    {{ return(adapter.dispatch('counted_scratch', 'cdp')(made, suffix, query)) }}
+{%- endmacro %}
+
+{% macro default__counted_scratch(made, suffix, query) -%}
+    {%- set relation = scratch(made, suffix, query) -%}
+    {{ return([relation, number_of('select count(*) as row_count from ' ~ relation)]) }}
+{%- endmacro %}
+
+{# DuckDB answers a `create table as` with the number of its rows. #}
+{% macro duckdb__counted_scratch(made, suffix, query) -%}
+    {%- set relation = api.Relation.create(identifier=this.identifier ~ '__' ~ suffix) -%}
+    {%- set answer = run_query('create or replace temporary table ' ~ relation ~ ' as ' ~ query) -%}
+    {%- if relation not in made -%}{%- do made.append(relation) -%}{%- endif -%}
+    {{ return([relation, answer.columns[0].values()[0]]) }}
+{%- endmacro %}
+
+{# Gives the memory of these steps back; a relation that is gone already is no error. #}
+{% macro drop_scratch(relations) -%}
+    {%- do adapter.dispatch('drop_scratch', 'cdp')(relations) -%}
+{%- endmacro %}
+
+{% macro default__drop_scratch(relations) -%}
+    {%- for relation in relations -%}
         {%- do run_query('drop table if exists ' ~ relation) -%}
     {%- endfor -%}
-    {%- do made.clear() -%}
+{%- endmacro %}
+
+{% macro duckdb__drop_scratch(relations) -%}
+    {%- set drops = [] -%}
+    {%- for relation in relations -%}{%- do drops.append('drop table if exists ' ~ relation) -%}{%- endfor -%}
+    {%- if drops -%}{%- do run_query(drops | join('; ')) -%}{%- endif -%}
 {%- endmacro %}
 
 {# The one number that a query answers. #}

@@ -2,8 +2,8 @@
   Who is one person: labels every identifier with its component, under the rules of identity_rules.yml.
 
   The model's SQL selects the links: from_key, to_key (strings, each pair once), tier_rank (see `tier_ranks`),
-  first_seen_at. The config names the model of the nodes (identifier_key, identifier_type, received_at,
-  first_seen_at, last_seen_at) and that of the decisions (from_key, to_key, decision).
+  first_seen_at. The config names the model of the nodes (identifier_key, identifier_type, received_at, first_seen_at,
+  last_seen_at) and that of the decisions (from_key, to_key, decision).
 
   The table has one row per node: `node`; `component`, the node of its component that was received first; `tier`, how
   surely the node belongs to the strongest identifier of its component: by the weakest link of the best way there.
@@ -15,93 +15,15 @@
 {% materialization identity_components, supported_languages=['sql'] %}
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set existing_relation = load_cached_relation(this) -%}
-    {%- set rules = identity_rules() -%}
-    {%- set nodes_relation = ref(config.require('nodes')) -%}
-    {%- set decisions_relation = ref(config.require('decisions')) -%}
     {%- set made = [] -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {#- dense numbers, in the order in which identifiers were received: the smallest of a component names it -#}
-    {%- set type_no = [] -%}
-    {%- for type in rules.types -%}
-        {%- do type_no.append("when '" ~ type.name ~ "' then " ~ loop.index) -%}
-    {%- endfor -%}
-    {%- set nodes = scratch(made, 'nodes',
-        'select row_number() over (order by received_at, identifier_key) as node_id, identifier_key as node, '
-        ~ 'case identifier_type ' ~ type_no | join(' ') ~ ' end as type_no from ' ~ nodes_relation
+    {%- set components_sql = identity_components_sql(
+        made, sql, ref(config.require('nodes')), ref(config.require('decisions'))
     ) -%}
-    {%- set links = scratch(made, 'links',
-        'select from_nodes.node_id as a, to_nodes.node_id as b, links.tier_rank, links.first_seen_at from ('
-        ~ sql ~ ') as links inner join ' ~ nodes ~ ' as from_nodes on links.from_key = from_nodes.node '
-        ~ 'inner join ' ~ nodes ~ ' as to_nodes on links.to_key = to_nodes.node'
-    ) -%}
-
-    {#- tier by tier: each tier joins the components of the surer ones -#}
-    {%- set ns = namespace(placed=none, at=['nodes.type_no']) -%}
-    {%- for tier, most_rank in [('exact', 1), ('strict', 2), ('loose', 3)] -%}
-        {%- if ns.placed is none -%}
-            {%- set edges = 'select a, b from ' ~ links ~ ' where tier_rank <= ' ~ most_rank ~ ' and a <> b' -%}
-        {%- else -%}
-            {%- set edges = 'select distinct least(from_places.place_id, to_places.place_id) as a, '
-                ~ 'greatest(from_places.place_id, to_places.place_id) as b from (select a, b from ' ~ links
-                ~ ' where tier_rank = ' ~ most_rank ~ ') as links '
-                ~ 'inner join ' ~ ns.placed ~ ' as from_places on links.a = from_places.node_id '
-                ~ 'inner join ' ~ ns.placed ~ ' as to_places on links.b = to_places.node_id '
-                ~ 'where from_places.place_id <> to_places.place_id' -%}
-        {%- endif -%}
-        {%- set labels = contraction_labels(made, tier, scratch(made, tier ~ '_edges', edges)) -%}
-        {%- set before = 'nodes.node_id' if ns.placed is none else 'nodes.place_id' -%}
-        {%- set columns = ['nodes.node_id'] + ns.at -%}
-        {%- set place = 'coalesce(labels.label, ' ~ before ~ ')' if labels else before -%}
-        {%- do columns.append(place ~ ' as ' ~ tier ~ '_id') -%}
-        {%- do columns.append(place ~ ' as place_id') -%}
-        {%- set ns.placed = scratch(made, 'placed_' ~ tier,
-            'select ' ~ columns | join(', ') ~ ' from ' ~ (ns.placed or nodes) ~ ' as nodes'
-            ~ (' left join ' ~ labels ~ ' as labels on ' ~ before ~ ' = labels.node_id' if labels else '')
-        ) -%}
-        {%- do ns.at.append('nodes.' ~ tier ~ '_id') -%}
-    {%- endfor -%}
-
-    {%- set apart = identity_apart(
-        made, rules, nodes=nodes, links=links, placed=ns.placed,
-        seen=nodes_relation, decisions=decisions_relation
-    ) -%}
-    {%- if apart is not none -%}
-        {%- set ns.placed = scratch(made, 'placed_apart',
-            'select placed.node_id, placed.type_no, coalesce(apart.exact_id, placed.exact_id) as exact_id, '
-            ~ 'coalesce(apart.strict_id, placed.strict_id) as strict_id, '
-            ~ 'coalesce(apart.loose_id, placed.loose_id) as loose_id from ' ~ ns.placed ~ ' as placed '
-            ~ 'left join ' ~ apart ~ ' as apart on placed.node_id = apart.node_id'
-        ) -%}
-    {%- endif -%}
-
-    {#- the strongest identifier of each component, the first received among equals, is its anchor -#}
-    {%- set strength = 'type_no * 1000000000000 + node_id' -%}
-    {%- set components = scratch(made, 'components',
-        'select loose_id, min(node_id) as founder_id, min_by(exact_id, ' ~ strength ~ ') as exact_id, '
-        ~ 'min_by(strict_id, ' ~ strength ~ ') as strict_id from ' ~ ns.placed ~ ' group by loose_id'
-    ) -%}
-
     {%- if existing_relation is not none -%}{%- do adapter.drop_relation(existing_relation) -%}{%- endif -%}
-    {%- set components_sql -%}
-        select
-            nodes.node,
-            founders.node as component,
-            case
-                when placed.exact_id = components.exact_id then 'exact'
-                when placed.strict_id = components.strict_id then 'strict'
-                else 'loose'
-            end as tier
-        from {{ ns.placed }} as placed
-        inner join {{ nodes }} as nodes
-            on placed.node_id = nodes.node_id
-        inner join {{ components }} as components
-            on placed.loose_id = components.loose_id
-        inner join {{ nodes }} as founders
-            on components.founder_id = founders.node_id
-    {%- endset -%}
     {% call statement('main') -%}
         {{ create_table_as(False, target_relation, components_sql) }}
     {%- endcall %}
@@ -113,3 +35,126 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
+
+
+{# Resolves nodes and links, given as SQL and relations; returns the SQL of (node, component, tier). #}
+{% macro identity_components_sql(made, links_sql, seen, decisions) -%}
+    {%- set rules = identity_rules() -%}
+    {%- set type_no = [] -%}
+    {%- for type in rules.types -%}
+        {%- do type_no.append("when '" ~ type.name ~ "' then " ~ loop.index) -%}
+    {%- endfor -%}
+    {#- `received` orders by the moment of receipt, then by type, strongest first -#}
+    {%- set nodes = scratch(made, 'nodes',
+        'select ' ~ row_id() ~ ' as node_id, identifier_key as node, '
+        ~ epoch_microseconds('received_at') ~ ' * 100 + case identifier_type ' ~ type_no | join(' ') ~ ' end as received from ' ~ seen
+    ) -%}
+    {%- set ns = namespace(links=scratch(made, 'links',
+        'select from_nodes.node_id as a, to_nodes.node_id as b, links.tier_rank, links.first_seen_at from ('
+        ~ links_sql ~ ') as links inner join ' ~ nodes ~ ' as from_nodes on links.from_key = from_nodes.node '
+        ~ 'inner join ' ~ nodes ~ ' as to_nodes on links.to_key = to_nodes.node where from_nodes.node_id <> to_nodes.node_id'
+    )) -%}
+    {%- set ns.placed = identity_levels(made, 'all', nodes, ns.links) -%}
+
+    {#- what is too large is cut first, and the pieces are taken as if nothing else had been there -#}
+    {%- set cut = identity_within_size(made, rules.guards.most_identifiers, nodes, ns.links, ns.placed, seen) -%}
+    {%- if cut is not none -%}
+        {%- set pieces = identity_levels(made, 'cut', cut.nodes, cut.links) -%}
+        {%- set ns.links = scratch(made, 'links_within_size',
+            'select links.* from ' ~ ns.links ~ ' as links left join ' ~ cut.nodes ~ ' as large on links.a = large.node_id '
+            ~ 'where large.node_id is null union all select a, b, tier_rank, first_seen_at from ' ~ cut.links
+        ) -%}
+        {%- set ns.placed = scratch(made, 'placed_within_size',
+            'select placed.* from ' ~ ns.placed ~ ' as placed left join ' ~ cut.nodes ~ ' as large on placed.node_id = large.node_id '
+            ~ 'where large.node_id is null union all select * from ' ~ pieces
+        ) -%}
+    {%- endif -%}
+
+    {%- set apart = identity_apart(made, rules, nodes, ns.links, ns.placed, seen, decisions) -%}
+    {%- if apart is not none -%}
+        {%- set ns.placed = scratch(made, 'placed_apart',
+            'select placed.* from ' ~ ns.placed ~ ' as placed left join ' ~ apart ~ ' as apart on placed.node_id = apart.node_id '
+            ~ 'where apart.node_id is null union all '
+            ~ 'select node_id, received, exact_id, strict_id, loose_id from ' ~ apart
+        ) -%}
+    {%- endif -%}
+
+    {#- the founder was received first; the anchor is the strongest, the first received among equals; then the key -#}
+    {%- set first_of_type = [] -%}
+    {%- for type in rules.types -%}
+        {%- do first_of_type.append('min(case when received % 100 = ' ~ loop.index ~ ' then received end)') -%}
+    {%- endfor -%}
+    {%- set firsts = scratch(made, 'firsts',
+        'select loose_id, min(received) as founder_received, coalesce(' ~ first_of_type | join(', ') ~ ') as anchor_received from '
+        ~ ns.placed ~ ' group by loose_id'
+    ) -%}
+    {%- set heads = scratch(made, 'heads',
+        'select placed.loose_id, placed.exact_id, placed.strict_id, nodes.node, '
+        ~ 'placed.received = firsts.founder_received as is_founder, placed.received = firsts.anchor_received as is_anchor from '
+        ~ ns.placed ~ ' as placed inner join ' ~ firsts ~ ' as firsts on placed.loose_id = firsts.loose_id '
+        ~ 'inner join ' ~ nodes ~ ' as nodes on placed.node_id = nodes.node_id '
+        ~ 'where placed.received = firsts.founder_received or placed.received = firsts.anchor_received'
+    ) -%}
+    {%- set components = scratch(made, 'components',
+        'select anchors.loose_id, anchors.exact_id, anchors.strict_id, founders.founder from ('
+        ~ 'select loose_id, min_by(exact_id, node) as exact_id, min_by(strict_id, node) as strict_id from ' ~ heads
+        ~ ' where is_anchor group by loose_id) as anchors inner join ('
+        ~ 'select loose_id, min(node) as founder from ' ~ heads ~ ' where is_founder group by loose_id) as founders '
+        ~ 'on anchors.loose_id = founders.loose_id'
+    ) -%}
+    {#- the last step is the largest: it gets the memory of all before -#}
+    {%- do drop_scratch(made | reject('in', [nodes, ns.placed, components]) | list) -%}
+    {%- set components_sql -%}
+        select
+            nodes.node,
+            components.founder as component,
+            case
+                when placed.exact_id = components.exact_id then 'exact'
+                when placed.strict_id = components.strict_id then 'strict'
+                else 'loose'
+            end as tier
+        from {{ ns.placed }} as placed
+        inner join {{ nodes }} as nodes
+            on placed.node_id = nodes.node_id
+        inner join {{ components }} as components
+            on placed.loose_id = components.loose_id
+    {%- endset -%}
+    {{ return(components_sql) }}
+{%- endmacro %}
+
+
+{#
+  The components of `nodes` (node_id, received) under the links up to each tier, without any rule: each tier joins the
+  components of the surer ones. Returns (node_id, received, exact_id, strict_id, loose_id).
+#}
+{% macro identity_levels(made, prefix, nodes, links) -%}
+    {%- set ns = namespace(placed=nodes, former=none, place='node_id', columns=['places.node_id', 'places.received']) -%}
+    {%- for tier, least_rank, most_rank in [('exact', 0, 1), ('strict', 2, 2), ('loose', 3, 3)] -%}
+        {%- if ns.place == 'node_id' -%}
+            {%- set edges = 'select a, b from ' ~ links ~ ' where tier_rank <= 1' -%}
+        {%- else -%}
+            {%- set edges = 'select distinct least(from_places.' ~ ns.place ~ ', to_places.' ~ ns.place ~ ') as a, '
+                ~ 'greatest(from_places.' ~ ns.place ~ ', to_places.' ~ ns.place ~ ') as b from ' ~ links ~ ' as links '
+                ~ 'inner join ' ~ ns.placed ~ ' as from_places on links.a = from_places.node_id '
+                ~ 'inner join ' ~ ns.placed ~ ' as to_places on links.b = to_places.node_id '
+                ~ 'where links.tier_rank = ' ~ most_rank ~ ' and from_places.' ~ ns.place ~ ' <> to_places.' ~ ns.place -%}
+        {%- endif -%}
+        {%- set labels = contraction_labels(made, prefix ~ '_' ~ tier, edges) -%}
+        {%- if labels is none -%}
+            {%- do ns.columns.append('places.' ~ ns.place ~ ' as ' ~ tier ~ '_id') -%}
+            {%- set joined = '' -%}
+        {%- else -%}
+            {%- do ns.columns.append('coalesce(labels.label, places.' ~ ns.place ~ ') as ' ~ tier ~ '_id') -%}
+            {%- set joined = ' left join ' ~ labels ~ ' as labels on places.' ~ ns.place ~ ' = labels.node_id' -%}
+        {%- endif -%}
+        {%- set ns.placed = scratch(made, prefix ~ '_placed_' ~ tier,
+            'select ' ~ ns.columns | join(', ') ~ ' from ' ~ ns.placed ~ ' as places' ~ joined
+        ) -%}
+        {%- if ns.former -%}{%- do drop_scratch([ns.former]) -%}{%- endif -%}
+        {%- set ns.former = ns.placed -%}
+        {%- set ns.place = tier ~ '_id' -%}
+        {%- do ns.columns.pop() -%}
+        {%- do ns.columns.append('places.' ~ tier ~ '_id') -%}
+    {%- endfor -%}
+    {{ return(ns.placed) }}
+{%- endmacro %}
