@@ -46,12 +46,13 @@ test: install-dev ## the tests (under 10 minutes on 2 cores)
 test-all: install-dev ## the tests and the long campaigns
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-lint: install-dev ## ruff, mypy --strict, import-linter, contracts, owners, sqlfluff, dbt parse
+lint: install-dev ## ruff, mypy --strict, import-linter, contracts, identity rules, owners, sqlfluff, dbt parse
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cdp contracts check
+	$(BIN)/cdp identity check
 	$(BIN)/cdp dbt parse --quiet
 	$(BIN)/cdp owners --missing
 	CDP_WAREHOUSE_PATH=:memory: DBT_TARGET_PATH=$(CURDIR)/var/dbt/lint DBT_LOG_PATH=$(CURDIR)/var/dbt/logs \

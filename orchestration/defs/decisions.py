@@ -10,6 +10,7 @@ import dagster as dg
 from orchestration.dagster_dbt import dbt_assets
 from orchestration.dbt import dbt_failure, forget_results, prepare_manifest
 from orchestration.deployment import open_deployment
+from orchestration.identity.rules import RULES_FILE, read_rules
 from orchestration.instance import POOL
 from orchestration.model_builds import (
     begin_build,
@@ -36,6 +37,7 @@ def decisions() -> dg.Definitions:
 
         In a whole run, what reads nothing that changed since the last build is left as it stands.
         """
+        read_rules(settings.dbt_project_dir / RULES_FILE)
         built = begin_build(house, json.loads(manifest.read_text()), whole=not context.is_subset)
         events: list[Any] = []
         error = None

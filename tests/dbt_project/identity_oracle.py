@@ -35,11 +35,13 @@ class Link:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """Strongest first: an operator's, newest first; by tier, earliest first; the two keyed hashes."""
+        """Strongest first: by tier, earliest first, keyed hashes. An operator's, newest first, last."""
         seen = self.first_seen_at or EVER
+        is_operator = self.tier == OPERATOR
         return (
+            is_operator,
             self.tier,
-            -seen.timestamp() if self.tier == OPERATOR else 0.0,
+            -seen.timestamp() if is_operator else 0.0,
             seen,
             *sorted((self.from_key, self.to_key)),
         )
@@ -122,18 +124,27 @@ def resolve(
     exact, strict, final = Parts(nodes), Parts(nodes), Parts(nodes)
     for component, every in by_component.items():
         ordered = longest_run_within_size(whole.members[component], every, rules.most_identifiers)
-        taken = [link for link in ordered if link.tier <= STRICT and takes(link, final, nodes, apart, rules)]
-        for link in taken:
-            strict.join(link.from_key, link.to_key)
-            if link.tier <= EXACT:
-                exact.join(link.from_key, link.to_key)
+        seen_together = [link for link in ordered if link.tier in (EXACT, STRICT)]
+        for link in seen_together:
+            takes(link, final, nodes, apart, rules)
+        # between two people of more than one identifier, a few suspicions are not enough
+        before = {node: final.part[node] for node in whole.members[component]}
+        sizes = Counter(before.values())
         loose = [link for link in ordered if link.tier == LOOSE]
-        bridges = Counter(frozenset((strict.part[link.from_key], strict.part[link.to_key])) for link in loose)
-        for link in loose:
-            ends = strict.of(link.from_key), strict.of(link.to_key)
-            between = frozenset((strict.part[link.from_key], strict.part[link.to_key]))
-            if bridges[between] >= rules.least_loose_links or min(map(len, ends)) == 1:
+        ends = [(before[link.from_key], before[link.to_key]) for link in loose]
+        bridges = Counter(frozenset(pair) for pair in ends)
+        for link, pair in zip(loose, ends, strict=True):
+            if bridges[frozenset(pair)] >= rules.least_loose_links or min(sizes[end] for end in pair) == 1:
                 takes(link, final, nodes, apart, rules)
+        for link in ordered:
+            if link.tier == OPERATOR:
+                takes(link, final, nodes, apart, rules)
+        # how surely: by the links within a person, up to each tier
+        for link in ordered:
+            if final.part[link.from_key] == final.part[link.to_key] and link.tier <= STRICT:
+                strict.join(link.from_key, link.to_key)
+                if link.tier <= EXACT:
+                    exact.join(link.from_key, link.to_key)
     return {node: placed(node, nodes, (exact, strict, final), rules) for node in nodes}
 
 

@@ -3,13 +3,15 @@
   exact_id, strict_id, loose_id) for the nodes of those components, or none when every component keeps the rules.
 
   1. A component of more identifiers than `most_identifiers` has been cut before (`identity_within_size`).
-  2. Links join strongest first: an operator's word (newest first), exact, strict (each earliest first, then by hash).
-     A link that would give a person more of a type than `per_person` allows, or bring together what an operator
-     keeps apart, is held. An operator's word is not held by `per_person`.
-  3. Between two such persons of more than one identifier, fewer loose links than `least_loose_links` are held.
-  4. The other loose links join like those of step 2.
+  2. Links join strongest first: exact, strict, each earliest first, then by the keyed hashes of the two identifiers. A
+     link that would give a person more of a type than `per_person` allows, or bring together what an operator keeps
+     apart, is held.
+  3. Between two such persons of more than one identifier, fewer loose links than `least_loose_links` are held. The other
+     loose links join like those of step 2.
+  4. What an operator joined is joined, newest decision first, whole persons and whatever `per_person` allows, unless that
+     brings together what one keeps apart.
 
-  Step 2 is Kruskal's algorithm, run in parallel: a link is decided once no stronger one touches either of its ends.
+  Each step is Kruskal's algorithm, run in parallel: a link is decided once no stronger one touches either of its ends.
   An end that no rule can bind (`is_free`) joins over its strongest link at once, because that link will be taken
   whatever happens elsewhere. What is not decided after `most_rounds` rounds is held.
 #}
@@ -67,7 +69,7 @@
     {%- set ranked = identity_ranked(made, 'ranked', links, suspect_nodes) -%}
 
     {#- a node that no rule can bind: of a type of which its component has no more than it may, and not kept apart -#}
-    {%- set ns = namespace(binding=['kept_apart.node_id is not null'], places=none, tree=none) -%}
+    {%- set ns = namespace(binding=['kept_apart.node_id is not null'], places=none) -%}
     {%- for type in limited -%}
         {%- do ns.binding.append('(nodes.received % 100 = ' ~ type.no ~ ' and totals.count_' ~ type.no ~ ' > ' ~ type.most ~ ')') -%}
     {%- endfor -%}
@@ -83,10 +85,8 @@
         ~ 'left join (select a as node_id from ' ~ kept_apart ~ ' union select b as node_id from ' ~ kept_apart
         ~ ') as kept_apart on nodes.node_id = kept_apart.node_id'
     ) -%}
-    {%- set ns.tree = scratch(made, 'tree_start', 'select a, b, tier_rank from ' ~ ranked ~ ' where 1 = 0') -%}
-    {%- set joined = identity_join(made, 'strict', guards, limited, counts, kept_apart,
-        'select * from ' ~ ranked ~ ' where tier_rank <= 2', ns.places, ns.tree) -%}
-    {%- set strict_places, ns.tree = joined[0], joined[1] -%}
+    {%- set strict_places = identity_join(made, 'strict', guards, limited, counts, kept_apart,
+        'select * from ' ~ ranked ~ ' where tier_rank in (1, 2)', ns.places) -%}
 
     {%- set bridges = scratch(made, 'bridges',
         'select links.*, least(from_places.place_id, to_places.place_id) as from_place, '
@@ -102,30 +102,37 @@
         ~ 'inner join ' ~ sizes ~ ' as from_sizes on bridges.from_place = from_sizes.place_id '
         ~ 'inner join ' ~ sizes ~ ' as to_sizes on bridges.to_place = to_sizes.place_id '
         ~ 'where counted.link_count >= ' ~ guards.least_loose_links ~ ' or from_sizes.node_count = 1 or to_sizes.node_count = 1' -%}
-    {%- set loose_places = identity_join(made, 'loose', guards, limited, counts, kept_apart, strong, strict_places, ns.tree)[0] -%}
+    {%- set loose_places = identity_join(made, 'loose', guards, limited, counts, kept_apart, strong, strict_places) -%}
+    {%- set final_places = identity_join(made, 'operator', guards, limited, counts, kept_apart,
+        'select * from ' ~ ranked ~ ' where tier_rank = 0', loose_places) -%}
 
-    {%- set exact_labels = contraction_labels(made, 'apart_exact',
-        'select a, b from ' ~ ns.tree ~ ' where tier_rank <= 1'
-    ) -%}
+    {#- how surely: by the links within a person, up to each tier -#}
+    {%- set within = 'select distinct least(links.a, links.b) as a, greatest(links.a, links.b) as b from ' ~ ranked ~ ' as links '
+        ~ 'inner join ' ~ final_places ~ ' as from_places on links.a = from_places.node_id '
+        ~ 'inner join ' ~ final_places ~ ' as to_places on links.b = to_places.node_id '
+        ~ 'where from_places.place_id = to_places.place_id and links.tier_rank <= ' -%}
+    {%- set exact_labels = contraction_labels(made, 'apart_exact', within ~ '1') -%}
+    {%- set strict_labels = contraction_labels(made, 'apart_strict', within ~ '2') -%}
     {{ return(scratch(made, 'apart',
-        'select loose_places.node_id, loose_places.received, '
-        ~ ('coalesce(exact_labels.label, loose_places.node_id)' if exact_labels else 'loose_places.node_id') ~ ' as exact_id, '
-        ~ 'strict_places.place_id as strict_id, loose_places.place_id as loose_id from ' ~ loose_places ~ ' as loose_places '
-        ~ 'inner join ' ~ strict_places ~ ' as strict_places on loose_places.node_id = strict_places.node_id'
-        ~ (' left join ' ~ exact_labels ~ ' as exact_labels on loose_places.node_id = exact_labels.node_id' if exact_labels else '')
+        'select places.node_id, places.received, '
+        ~ ('coalesce(exact_labels.label, places.node_id)' if exact_labels else 'places.node_id') ~ ' as exact_id, '
+        ~ ('coalesce(strict_labels.label, places.node_id)' if strict_labels else 'places.node_id') ~ ' as strict_id, '
+        ~ 'places.place_id as loose_id from ' ~ final_places ~ ' as places'
+        ~ (' left join ' ~ exact_labels ~ ' as exact_labels on places.node_id = exact_labels.node_id' if exact_labels else '')
+        ~ (' left join ' ~ strict_labels ~ ' as strict_labels on places.node_id = strict_labels.node_id' if strict_labels else '')
     )) }}
 {%- endmacro %}
 
 
 {#
   The links of some components, strongest first within each: (loose_id, link_rank, a, b, tier_rank, first_seen_at).
-  An operator's word, newest first; then by tier, earliest first; then by the keyed hashes of the two identifiers.
+  By tier, earliest first, then by the keyed hashes of the two identifiers; what an operator joined, newest first, last.
 #}
 {% macro identity_ranked(made, suffix, links, nodes) -%}
     {%- set first_seen = "coalesce(links.first_seen_at, cast('9000-01-01 00:00:00' as timestamp))" -%}
     {{ return(scratch(made, suffix,
         'select links.a, links.b, links.tier_rank, links.first_seen_at, from_nodes.loose_id, row_number() over ('
-        ~ 'partition by from_nodes.loose_id order by links.tier_rank, case when links.tier_rank = 0 then ' ~ first_seen
+        ~ 'partition by from_nodes.loose_id order by case when links.tier_rank = 0 then 4 else links.tier_rank end, case when links.tier_rank = 0 then ' ~ first_seen
         ~ ' end desc, ' ~ first_seen ~ ', least(from_nodes.node, to_nodes.node), greatest(from_nodes.node, to_nodes.node)'
         ~ ') as link_rank from ' ~ links ~ ' as links '
         ~ 'inner join ' ~ nodes ~ ' as from_nodes on links.a = from_nodes.node_id '
@@ -221,10 +228,10 @@
 
 
 {#
-  Joins places over links, strongest first, wherever the rules let them; returns the places and the links taken.
-  `links` is SQL (a, b, tier_rank, loose_id, link_rank); `tree` gathers the links taken.
+  Joins places over links, strongest first, wherever the rules let them; returns the places. `links` is SQL (a, b,
+  tier_rank, loose_id, link_rank).
 #}
-{% macro identity_join(made, phase, guards, limited, counts, kept_apart, links, places, tree) -%}
+{% macro identity_join(made, phase, guards, limited, counts, kept_apart, links, places) -%}
     {%- set start = counted_scratch(made, phase ~ '_candidates_start',
         'select links.loose_id, least(from_places.place_id, to_places.place_id) as a, '
         ~ 'greatest(from_places.place_id, to_places.place_id) as b, '
@@ -234,7 +241,7 @@
         ~ 'where from_places.place_id <> to_places.place_id group by links.loose_id, '
         ~ 'least(from_places.place_id, to_places.place_id), greatest(from_places.place_id, to_places.place_id)'
     ) -%}
-    {%- set ns = namespace(places=places, tree=tree, candidates=start[0], candidate_count=start[1]) -%}
+    {%- set ns = namespace(places=places, candidates=start[0], candidate_count=start[1]) -%}
     {%- for round in range(guards.most_rounds) -%}
         {%- if ns.candidate_count == 0 -%}{%- break -%}{%- endif -%}
         {%- set twin = round % 2 -%}
@@ -273,7 +280,7 @@
             ~ ' union all select b as place_id, link_rank from ' ~ open ~ ') as touching group by place_id'
         ) -%}
         {%- set wanted = scratch(made, phase ~ '_wanted',
-            'select links.a, links.b, links.loose_id, links.link_rank, links.tier_rank, '
+            'select links.a, links.b, '
             ~ 'from_best.link_rank = links.link_rank as is_best_of_a, to_best.link_rank = links.link_rank as is_best_of_b, '
             ~ 'from_sums.is_free as is_a_free, to_sums.is_free as is_b_free, '
             ~ 'from_sums.is_head as is_a_head, to_sums.is_head as is_b_head from ' ~ open ~ ' as links '
@@ -284,22 +291,17 @@
             ~ 'where from_best.link_rank = links.link_rank or to_best.link_rank = links.link_rank'
         ) -%}
         {%- set moves = scratch(made, phase ~ '_moves',
-            'select b as from_id, a as to_id, loose_id, link_rank from ' ~ wanted
+            'select b as from_id, a as to_id from ' ~ wanted
             ~ ' where is_best_of_a and is_best_of_b and is_a_free = 0 and is_b_free = 0 '
-            ~ 'union all select a as from_id, b as to_id, loose_id, link_rank from ' ~ wanted
+            ~ 'union all select a as from_id, b as to_id from ' ~ wanted
             ~ ' where is_best_of_a and is_a_free = 1 and (is_b_free = 0 or (not is_a_head and is_b_head)) '
-            ~ 'union all select b as from_id, a as to_id, loose_id, link_rank from ' ~ wanted
+            ~ 'union all select b as from_id, a as to_id from ' ~ wanted
             ~ ' where is_best_of_b and is_b_free = 1 and (is_a_free = 0 or (not is_b_head and is_a_head))'
         ) -%}
         {%- set moved = scratch(made, phase ~ '_moved',
             'select moves.from_id, coalesce(third.to_id, second.to_id, moves.to_id) as to_id from ' ~ moves ~ ' as moves '
             ~ 'left join ' ~ moves ~ ' as second on moves.to_id = second.from_id '
             ~ 'left join ' ~ moves ~ ' as third on second.to_id = third.from_id'
-        ) -%}
-        {%- set ns.tree = scratch(made, phase ~ '_tree_' ~ twin,
-            'select a, b, tier_rank from ' ~ ns.tree ~ ' union all select ranked.a, ranked.b, ranked.tier_rank from ('
-            ~ links ~ ') as ranked inner join ' ~ moves ~ ' as moves on ranked.loose_id = moves.loose_id '
-            ~ 'and ranked.link_rank = moves.link_rank'
         ) -%}
         {%- set ns.places = scratch(made, phase ~ '_places_' ~ twin,
             'select places.node_id, places.start_id, coalesce(moved.to_id, places.place_id) as place_id, places.loose_id, places.received, '
@@ -318,7 +320,7 @@
         ) -%}
         {%- set ns.candidates, ns.candidate_count = mapped[0], mapped[1] -%}
     {%- endfor -%}
-    {{ return([ns.places, ns.tree]) }}
+    {{ return(ns.places) }}
 {%- endmacro %}
 
 

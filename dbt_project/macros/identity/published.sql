@@ -4,9 +4,10 @@
 {%- endmacro %}
 
 {#
-  What was published before this moment, as a query over int_identity_assignments: identifier_key, canonical_id (null:
-  nobody's any more), is_anchor, anchor_received_at, assigned_at. It is read as it stood before this build, so it is no `ref`:
-  int_identity_assignments itself is built of the models that read it here. A model in another schema says which.
+  What was published before this build, as a query over int_identity_assignments: identifier_key, canonical_id (null:
+  nobody's any more), is_anchor, anchor_received_at, assigned_at, build_number. It is read as it stood before this build,
+  so it is no `ref`: int_identity_assignments itself is built of the models that read it here. A model in another schema
+  says which. A build as of an earlier moment sees what was published by then.
 #}
 {% macro published_before(schema_of=none) -%}
     {%- set published = load_relation(api.Relation.create(
@@ -18,32 +19,35 @@
         canonical_id,
         is_anchor,
         anchor_received_at,
-        assigned_at
+        assigned_at,
+        build_number
     from {{ published }}
-    where assigned_at < {{ as_of() }}
+    where
+        assigned_at <= {{ as_of() }}
+        and build_id <> '{{ invocation_id }}'
     {%- else -%}
     select
         cast(null as {{ dbt.type_string() }}) as identifier_key,
         cast(null as {{ dbt.type_string() }}) as canonical_id,
         cast(null as boolean) as is_anchor,
         cast(null as timestamp) as anchor_received_at,
-        cast(null as timestamp) as assigned_at
+        cast(null as timestamp) as assigned_at,
+        cast(null as bigint) as build_number
     where 1 = 0
     {%- endif -%}
 {%- endmacro %}
 
 {#
-  Before a state model appends: a build of the same moment replaces what it said, one of an earlier moment appends
-  nothing (see `is_newest_moment`).
+  Whether no later moment than this one was ever recorded in this state model: what was published is never written again,
+  and a build as of an earlier moment appends nothing.
 #}
-{% macro forget_this_moment(column) -%}
-    {%- if execute and is_incremental() and is_newest_moment(column) -%}
-        delete from {{ this }} where {{ column }} = {{ as_of() }}
-    {%- endif -%}
-{%- endmacro %}
-
-{# Whether no later moment than this one was ever recorded: what was published is never written again. #}
 {% macro is_newest_moment(column) -%}
     {%- if not (execute and is_incremental()) -%}{{ return(true) }}{%- endif -%}
     {{ return(number_of('select count(*) as later_count from ' ~ this ~ ' where ' ~ column ~ ' > ' ~ as_of()) == 0) }}
+{%- endmacro %}
+
+{# The number of this build in a state model: one more than the last, so that two of one moment have an order. #}
+{% macro next_build_number() -%}
+    {%- if not (execute and is_incremental()) -%}{{ return(1) }}{%- endif -%}
+    {{ return(number_of('select max(build_number) as last_number from ' ~ this) + 1) }}
 {%- endmacro %}

@@ -1,8 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    full_refresh=false,
-    pre_hook="{{ forget_this_moment('assigned_at') }}"
+    full_refresh=false
 ) }}
 
 with identifiers_resolved as (
@@ -26,7 +25,7 @@ published as (
 
 current_assignments as (
 
-    {{ deduplicate('published', 'identifier_key', 'assigned_at desc, is_anchor desc') }}
+    {{ deduplicate('published', 'identifier_key', 'build_number desc') }}
 
 ),
 
@@ -57,7 +56,9 @@ changed as (
         canonical_id,
         is_anchor,
         anchor_received_at,
-        {{ as_of() }} as assigned_at
+        {{ as_of() }} as assigned_at,
+        cast({{ next_build_number() }} as bigint) as build_number,
+        '{{ invocation_id }}' as build_id
     from assigned
     where
         (

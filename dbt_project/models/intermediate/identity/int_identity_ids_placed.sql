@@ -16,14 +16,14 @@ anchors as (
     {{ deduplicate(
         '(select * from published where is_anchor) as anchor_rows',
         'canonical_id',
-        'assigned_at desc, identifier_key'
+        'build_number desc, identifier_key'
     ) }}
 
 ),
 
 current_assignments as (
 
-    {{ deduplicate('published', 'identifier_key', 'assigned_at desc, is_anchor desc') }}
+    {{ deduplicate('published', 'identifier_key', 'build_number desc') }}
 
 ),
 

@@ -11,18 +11,16 @@ shared_identifiers as (
 
 ),
 
--- the evidence of all sources about two identifiers, as one link of its surest tier
+-- the evidence of all sources about two identifiers, as one link of its surest tier;
+-- what an operator decided about them is a link of its own
 links as (
 
     select
         least(edges.from_key, edges.to_key) as from_key,
         greatest(edges.from_key, edges.to_key) as to_key,
+        edges.tier = 'operator' as is_decided,
         min({{ tier_rank('edges.tier') }}) as tier_rank,
-        -- a decision counts from when it was made, whatever was seen before
-        coalesce(
-            max(case when edges.tier = 'operator' then edges.first_seen_at end),
-            min(edges.first_seen_at)
-        ) as first_seen_at,
+        min(edges.first_seen_at) as first_seen_at,
         max(edges.last_seen_at) as last_seen_at
     from edges
     left join shared_identifiers as shared_from
@@ -34,7 +32,8 @@ links as (
         or (shared_from.identifier_key is null and shared_to.identifier_key is null)
     group by
         least(edges.from_key, edges.to_key),
-        greatest(edges.from_key, edges.to_key)
+        greatest(edges.from_key, edges.to_key),
+        edges.tier = 'operator'
 
 )
 

@@ -1,4 +1,5 @@
 {% set rules = identity_rules() %}
+{% set decided_mark = "case when links.is_decided then '!' else '' end" %}
 
 with links as (
 
@@ -29,7 +30,8 @@ decisions as (
 held as (
 
     select
-        {{ dbt.hash("links.from_key || '>' || links.to_key") }} as identity_link_id,
+        {{ dbt.hash("links.from_key || '>' || links.to_key || " ~ decided_mark) }}
+            as identity_link_id,
         links.from_key,
         links.to_key,
         links.tier_rank,

@@ -1,8 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
-    full_refresh=false,
-    pre_hook="{{ forget_this_moment('changed_at') }}"
+    full_refresh=false
 ) }}
 
 with identifiers_resolved as (
@@ -23,6 +22,13 @@ links_held as (
 
 ),
 
+decisions as (
+
+    select * from {{ ref('int_identity_decisions') }}
+    where decision = 'keep_apart'
+
+),
+
 published as (
 
     {{ published_before(schema_of=ref('int_identity_assignments')) }}
@@ -31,7 +37,7 @@ published as (
 
 former_assignments as (
 
-    {{ deduplicate('published', 'identifier_key', 'assigned_at desc, is_anchor desc') }}
+    {{ deduplicate('published', 'identifier_key', 'build_number desc') }}
 
 ),
 
@@ -189,6 +195,31 @@ first_evidence as (
 
 ),
 
+-- what parted a person is no record but the lack of one, or an operator's word
+decided_splits as (
+
+    select
+        moved.canonical_id,
+        moved.former_canonical_id,
+        decisions.event_id,
+        decisions.decided_at
+    from moved
+    inner join decisions
+        on moved.identifier_key in (decisions.from_key, decisions.to_key)
+    where
+        moved.canonical_id is not null
+        and moved.former_canonical_id is not null
+
+),
+
+last_decided_splits as (
+
+    {{ deduplicate(
+        'decided_splits', 'canonical_id, former_canonical_id', 'decided_at desc, event_id desc'
+    ) }}
+
+),
+
 changes_with_evidence as (
 
     select
@@ -198,11 +229,26 @@ changes_with_evidence as (
         changes.identifier_key,
         cast(null as {{ dbt.type_string() }}) as other_identifier_key,
         changes.identifier_count,
-        cast(null as {{ dbt.type_string() }}) as reason,
-        first_evidence.source_system,
-        first_evidence.tier,
-        first_evidence.evidence_id
+        case
+            when changes.change_type = 'split' and last_decided_splits.event_id is not null
+                then 'kept_apart'
+        end as reason,
+        case
+            when changes.change_type = 'split'
+                then
+                    case when last_decided_splits.event_id is not null then 'operator' end
+            else first_evidence.source_system
+        end as source_system,
+        case when changes.change_type <> 'split' then first_evidence.tier end as tier,
+        case
+            when changes.change_type = 'split' then last_decided_splits.event_id
+            else first_evidence.evidence_id
+        end as evidence_id
     from changes
+    left join last_decided_splits
+        on
+            changes.canonical_id = last_decided_splits.canonical_id
+            and changes.former_canonical_id = last_decided_splits.former_canonical_id
     left join first_evidence
         on
             changes.canonical_id = first_evidence.canonical_id
@@ -220,9 +266,9 @@ changes_with_evidence as (
 former_holds as (
 
     {{ deduplicate(
-        "(select * from " ~ this ~ " where change_type in ('hold', 'release') and changed_at < " ~ as_of() ~ ") as hold_rows",
+        "(select * from " ~ this ~ " where change_type in ('hold', 'release')) as hold_rows",
         'identifier_key, other_identifier_key',
-        'changed_at desc'
+        'build_number desc'
     ) }}
 
 ),
@@ -291,7 +337,7 @@ identity_changes as (
     select
         {{ dbt.hash(
             "change_type || '>' || coalesce(canonical_id, '') || '>' || coalesce(former_canonical_id, '') || '>' || identifier_key"
-            ~ " || '>' || coalesce(other_identifier_key, '') || '>' || cast(" ~ as_of() ~ " as " ~ dbt.type_string() ~ ")"
+            ~ " || '>' || coalesce(other_identifier_key, '') || '>" ~ next_build_number() ~ "'"
         ) }} as identity_change_id,
         {{ as_of() }} as changed_at,
         change_type,
@@ -303,7 +349,8 @@ identity_changes as (
         reason,
         source_system,
         tier,
-        evidence_id
+        evidence_id,
+        cast({{ next_build_number() }} as bigint) as build_number
     from all_changes
     {% if not is_newest_moment('changed_at') %}
     where 1 = 0

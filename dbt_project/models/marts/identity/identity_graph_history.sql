@@ -11,7 +11,7 @@ intervals as (
         identifier_key,
         canonical_id,
         assigned_at as valid_from,
-        lead(assigned_at) over (partition by identifier_key order by assigned_at) as valid_to
+        lead(assigned_at) over (partition by identifier_key order by build_number) as valid_to
     from assignments
 
 ),
@@ -24,7 +24,10 @@ identity_graph_history as (
         valid_from,
         valid_to
     from intervals
-    where canonical_id is not null
+    -- what a later build of the same moment replaced stood for no time
+    where
+        canonical_id is not null
+        and (valid_to is null or valid_from < valid_to)
 
 )
 

@@ -1,0 +1,22 @@
+-- The evidence between the identifiers of one person, each source and tier by itself.
+with identities as (
+    select identifier_key
+    from marts.identity_graph
+    where canonical_id = $canonical_id
+)
+
+select
+    edges.from_key,
+    edges.to_key,
+    edges.tier,
+    edges.source_system,
+    edges.observation_count,
+    edges.evidence_id,
+    edges.first_seen_at,
+    edges.last_seen_at
+from intermediate.int_identity_edges as edges
+inner join identities as from_identities
+    on edges.from_key = from_identities.identifier_key
+inner join identities as to_identities
+    on edges.to_key = to_identities.identifier_key
+order by edges.first_seen_at, edges.from_key, edges.to_key, edges.source_system, edges.tier

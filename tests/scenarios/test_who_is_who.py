@@ -1,0 +1,154 @@
+"""Who is who, as its operators see it: explained, tried under other rules, decided, and taken back."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.conftest import FirstRun
+from tests.scenarios.house import PROJECT_ROOT, House
+
+pytestmark = pytest.mark.scenario
+
+RULES = PROJECT_ROOT / "dbt_project" / "models" / "intermediate" / "identity" / "identity_rules.yml"
+TWO_CUSTOMERS = """
+    select email.identifier_value, user_id.identifier_value, email.canonical_id
+    from marts.identity_graph as email
+    inner join marts.identity_graph as user_id
+        on email.canonical_id = user_id.canonical_id and user_id.identifier_type = 'user_id'
+    inner join marts.audience_memberships as members on email.identifier_key = members.identifier_key
+    where email.identifier_type = 'email'
+    group by all order by all limit 2
+"""
+# No merge may turn one of these into a yes.
+NOES = ("suppressed", "withdrawn", "pending_double_opt_in")
+
+
+def decisions(house: House) -> dict[tuple[str, str, str], tuple[str, str]]:
+    """(channel, purpose, address) to decision and rule."""
+    found = house.query("select channel, purpose, identifier_key, decision, rule from marts.contact_points")
+    return {(channel, purpose, key): (decision, rule) for channel, purpose, key, decision, rule in found}
+
+
+def everything(house: House) -> dict[str, list[tuple[Any, ...]]]:
+    """What a merge could touch, row for row."""
+    tables = ("identity_graph", "profiles", "contact_points", "audience_memberships", "audience_exclusions")
+    return {table: sorted(house.query(f"select * from marts.{table}"), key=str) for table in tables}
+
+
+def test_a_merge_that_is_taken_back_restores_profiles_consent_and_memberships(house: House) -> None:
+    """Two customers are joined by an operator and parted again: row for row what was there before."""
+    before, decided_before = everything(house), decisions(house)
+    (mail, user, person), (other_mail, other_user, other_person) = house.query(TWO_CUSTOMERS)
+
+    plan = house.cdp("identity", "join", f"email:{mail}", f"user_id:{other_user}", "--reason", "One account")
+    assert "Nothing was changed; say --yes to do it." in plan.stdout
+    done = house.cdp(
+        "identity", "join", f"email:{mail}", f"user_id:{other_user}", "--reason", "One account", "--yes"
+    )
+    assert done.returncode == 0, done.stderr
+    house.run()
+
+    told = house.json("identity", "explain", f"user_id:{user}", f"email:{other_mail}")
+    assert told["verdict"] == "one person"
+    assert told["paths"][0]["tier"] == "exact"
+    assert "operator" in {step["tier"] for step in told["paths"][0]["steps"]}
+    assert house.query(
+        "select status, count(*) from marts.identity_redirects where canonical_id in (?, ?) "
+        "group by all order by 1",
+        [person, other_person],
+    ) == [("current", 1), ("merged", 1)]
+    decided_after = decisions(house)
+    assert [
+        place
+        for place, (_, rule) in decided_before.items()
+        if rule in NOES and decided_after[place][0] == "allow"
+    ] == []
+
+    undone = house.cdp(
+        "identity", "withdraw", f"email:{mail}", f"user_id:{other_user}", "--reason", "Two accounts", "--yes"
+    )
+    assert undone.returncode == 0, undone.stderr
+    house.run()
+    after = everything(house)
+    assert {table: rows for table, rows in after.items() if rows != before[table]} == {}
+
+
+def test_a_held_link_is_reviewed_and_either_answer_counts(house: House) -> None:
+    """A device is taken from a customer; the links that are held for it can be accepted or rejected."""
+    [(device, user)] = house.query(
+        "select device.identifier_value, user_id.identifier_value from marts.identity_graph as device "
+        "inner join marts.identity_graph as user_id on device.canonical_id = user_id.canonical_id "
+        "where device.identifier_type = 'anonymous_id' and user_id.identifier_type = 'user_id' "
+        "order by all limit 1"
+    )
+    pair = (f"user_id:{user}", f"anonymous_id:{device}")
+    shown = house.cdp("identity", "unmerge", *pair, "--reason", "The tablet was sold")
+    assert "are one person by:" in shown.stdout
+    assert house.cdp("identity", "unmerge", *pair, "--reason", "The tablet was sold", "--yes").returncode == 0
+    house.run()
+
+    told = house.cdp("identity", "explain", *pair)
+    assert told.returncode == 1
+    assert "two people" in told.stdout
+    held = house.json("identity", "review", "list")
+    assert {row["reason"] for row in held} == {"kept_apart"}
+    [link] = [row for row in held if {row["from_value"], row["to_value"]} == {user, device}]
+    accepted = house.cdp(
+        "identity", "review", "accept", link["identity_link_id"], "--reason", "It is hers", "--yes"
+    )
+    assert accepted.returncode == 0, accepted.stderr
+    house.run()
+    assert house.json("identity", "explain", *pair)["verdict"] == "one person"
+    assert house.json("identity", "review", "list") == []
+    assert house.json("identity", "audit")["changes"][0]["releases"] == len(held)
+
+
+def test_other_rules_are_tried_before_they_are_made(first_run: FirstRun, tmp_path: Path) -> None:
+    """`diff` says what would change and leaves everything as it stands; the same rules change nothing."""
+    house = first_run.house
+    before = everything(house)
+    same = house.json("identity", "diff", "--rules", str(RULES))
+    assert same["people"]["merges"] == same["people"]["splits"] == same["members_affected"] == 0
+
+    new = tmp_path / "NEW.yml"
+    new.write_text(re.sub(r"(type: user_id, most: )1", r"\g<1>2", RULES.read_text()))
+    told = house.json("identity", "diff", "--rules", str(new), "--most", "2")
+    assert told["people"]["identifiers_that_join"] > 0
+    assert 0 < len(told["samples"]) <= 4
+    assert everything(house) == before
+
+
+def test_a_person_is_drawn(first_run: FirstRun, tmp_path: Path) -> None:
+    """The picture has a box for every identifier and a line for every piece of evidence."""
+    house = first_run.house
+    mail = house.query(TWO_CUSTOMERS)[0][0]
+    picture = tmp_path / "person.svg"
+    told = house.json("identity", "explain", "--email", mail, "--svg", str(picture))
+    drawn = picture.read_text()
+    assert drawn.count("<rect") == len(told["nodes"]) + 1
+    assert drawn.count("<path") == len(told["edges"])
+    assert mail in drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["explain"], "Name one or two identifiers"),
+        (["explain", "a@x.com"], "expected TYPE:VALUE with TYPE one of user_id, sfmc_subscriber_key, email"),
+        (["explain", "email:nobody"], "not an e-mail address"),
+        (
+            ["explain", "email:never.seen@x.com"],
+            "No event and no extract that the last run read carried this",
+        ),
+        (["review", "accept", "x", "--reason", "y"], "No link 'x' is held"),
+        (["diff", "--rules", "/nowhere.yml"], "/nowhere.yml cannot be read as YAML"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_the_reason(
+    first_run: FirstRun, arguments: list[str], said: str
+) -> None:
+    finished = first_run.house.cdp("identity", *arguments)
+    assert finished.returncode == 1
+    assert said in finished.stderr
