@@ -27,6 +27,7 @@ LIMITS = Path(__file__).parent / "limits"
 STAGES = {
     "stages_collector": ("single", "batch"),
     "stages_ingestion": ("append", "validate", "validate_narrow", "replay", "load", "ingest"),
+    "stages_identity": ("ordinary", "hub", "chain_sorted", "chain_shuffled"),
     "stages_models": ("build",),
     "stages_activation": ("planning", "sandbox", "files"),
 }

@@ -73,8 +73,8 @@ from range(1, {links} + 1) as numbers (i);
 SHAPES = {
     "ordinary": None,
     "hub": ("0", "i"),
-    "chain, in order": ("(i - 1)", "i"),
-    "chain, shuffled": ("(i - 1)", "hash(i) % 100000000"),
+    "chain_sorted": ("(i - 1)", "i"),
+    "chain_shuffled": ("(i - 1)", "hash(i) % 100000000"),
 }
 
 

@@ -1,6 +1,7 @@
 """Events of our own making, and the real identity models of the project built over them, tick by tick."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,12 +45,20 @@ class IdentityHouse:
         self.folder = folder
         self.warehouse = folder / "warehouse.duckdb"
         folder.mkdir(parents=True, exist_ok=True)
+        if self.warehouse.exists():
+            return
         with duckdb.connect(str(self.warehouse)) as connection:
             for schema in ("raw", "activation"):
                 connection.execute(f"create schema if not exists {schema}")
             for name, columns in RAW_TABLES.items():
                 connection.register("given", columns.empty_table())
                 connection.execute(f"create table raw.{name} as select * from given")
+
+    def copied_to(self, folder: Path) -> "IdentityHouse":
+        """The same house in another folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.warehouse, folder / "warehouse.duckdb")
+        return IdentityHouse(folder)
 
     def add(self, events: Iterable[Seen]) -> None:
         """Append events to raw.events and their identifiers to raw.identifiers, as ingestion would."""

@@ -32,7 +32,7 @@ purposes as (
 
 traits as (
 
-    select * from {{ ref('int_people_traits_latest') }}
+    select * from {{ ref('int_people_traits_pivoted') }}
 
 ),
 

@@ -12,13 +12,25 @@ identifiers_seen as (
 
 traits as (
 
-    select * from {{ ref('int_people_traits_latest') }}
+    select * from {{ ref('int_people_traits_pivoted') }}
 
 ),
 
 order_summaries as (
 
     select * from {{ ref('int_people_order_summarised') }}
+
+),
+
+rfm_scores as (
+
+    select * from {{ ref('int_people_rfm_scored') }}
+
+),
+
+engagement as (
+
+    select * from {{ ref('int_people_engagement_summarised') }}
 
 ),
 
@@ -99,11 +111,18 @@ profiles as (
         cast(coalesce(order_summaries.lifetime_pence, 0) as double) / 100 as lifetime_value,
         order_summaries.first_order_at,
         order_summaries.last_order_at,
+        cast(rfm_scores.recency_score as bigint) as recency_score,
+        cast(rfm_scores.frequency_score as bigint) as frequency_score,
+        cast(rfm_scores.monetary_score as bigint) as monetary_score,
         last_carts.last_cart_total,
         last_carts.last_cart_at,
         cast(coalesce(legacy_engagement.send_count, 0) as bigint) as legacy_send_count,
         cast(coalesce(legacy_engagement.click_count, 0) as bigint) as legacy_click_count,
         legacy_engagement.last_clicked_at as legacy_last_clicked_at,
+        engagement.last_active_at,
+        cast(coalesce(engagement.events_30d, 0) as bigint) as events_30d,
+        cast(coalesce(engagement.events_90d, 0) as bigint) as events_90d,
+        cast(coalesce(engagement.active_days_90d, 0) as bigint) as active_days_90d,
         people.first_seen_at,
         people.last_seen_at
     from people
@@ -113,6 +132,10 @@ profiles as (
         on people.canonical_id = traits.canonical_id
     left join order_summaries
         on people.canonical_id = order_summaries.canonical_id
+    left join rfm_scores
+        on people.canonical_id = rfm_scores.canonical_id
+    left join engagement
+        on people.canonical_id = engagement.canonical_id
     left join last_carts
         on people.canonical_id = last_carts.canonical_id
     left join legacy_engagement

@@ -1,0 +1,81 @@
+"""Measures who is one person: from identifiers and links to components, as the model does it, rules and all.
+
+python -m tests.benchmarks.stages_identity LINKS SHAPE -> one JSON line. The seconds are those of the model,
+without dbt's start; the limit is a bare contraction of the same graph in the same kind of file.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+
+from tests.benchmarks.identity_graphs import SHAPES, write_graph
+from tests.dbt_project.identity_worlds import ROOT, write_project
+
+RULES = {
+    "identifier_types": {
+        "user_id": {"kind": "authoritative", "priority": 1},
+        "email": {"kind": "mergeable", "priority": 2, "per_person": {"most": 20}},
+        "anonymous_id": {"kind": "mergeable", "priority": 3, "per_person": {"most": 500}},
+    }
+}
+SETTINGS = "{memory_limit: 3GB, threads: 2, preserve_insertion_order: false}"
+
+
+def main(links: int, shape: str) -> None:
+    """Make the graph unless it is there, resolve it once, print how long the model took."""
+    folder = ROOT / "var" / "bench" / f"identity_{shape}_{links}"
+    if not (folder / "links.parquet").exists():
+        write_graph(folder, shape, links)
+    project, warehouse = folder / "project", folder / "warehouse.duckdb"
+    write_project(project, ["given"])
+    (project / "models" / "nodes_given.sql").write_text(
+        "{{ config(materialized='view') }} select * from main.input_nodes_given\n"
+    )
+    warehouse.unlink(missing_ok=True)
+    with duckdb.connect(str(warehouse)) as connection:
+        for table in ("nodes", "links"):
+            connection.execute(f"create table input_{table}_given as from '{folder / table}.parquet'")
+        connection.execute(
+            "create table input_decisions_given (from_key varchar, to_key varchar, decision varchar)"
+        )
+        found = connection.execute("select count(*) from input_links_given").fetchone()
+    (project / "profiles.yml").write_text(
+        "cdp:\n  target: dev\n  outputs:\n"
+        f"    dev: {{type: duckdb, path: '{warehouse}', threads: 1, settings: {SETTINGS}}}\n"
+    )
+    subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("dbt")), "--quiet", "run"),
+            *("--project-dir", str(project), "--profiles-dir", str(project)),
+            *("--vars", json.dumps({"identity_rules": RULES})),
+        ],
+        cwd=project,
+        env={"PATH": "/usr/bin:/bin", "DO_NOT_TRACK": "1"},
+        check=True,
+    )
+    results = json.loads((project / "target" / "run_results.json").read_text())["results"]
+    seconds = {result["unique_id"]: result["execution_time"] for result in results}
+    warehouse.unlink()
+    assert found is not None
+    print(
+        json.dumps(
+            {
+                "stage": f"resolve identities, {shape}",
+                "rows": found[0],
+                "seconds": seconds["model.cdp.components_given"],
+                "peak_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+                "limit": "contraction_limit.py",
+                "limit_input": str(folder),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[2] not in SHAPES:
+        raise SystemExit(f"{sys.argv[2]!r} is not one of {', '.join(SHAPES)}")
+    main(int(sys.argv[1]), sys.argv[2])
