@@ -22,7 +22,7 @@ RULES = {
         "anonymous_id": {"kind": "mergeable", "priority": 3, "per_person": {"most": 500}},
     }
 }
-SETTINGS = "{memory_limit: 3GB, threads: 2, preserve_insertion_order: false}"
+SETTINGS = "{memory_limit: 2600MB, threads: 2, preserve_insertion_order: false}"
 
 
 def main(links: int, shape: str) -> None:
