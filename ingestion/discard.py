@@ -5,7 +5,6 @@ can be read as of an earlier moment, and survives a rebuild of the warehouse. Fr
 are left out of what is open and of replays, but for a replay that names the very place.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,16 +12,12 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
-import orjson
 
-from ingestion.errors import RejectedInputError
-from ingestion.records import Record, format_time
-from ingestion.registry import OPERATOR_SOURCE
+from ingestion.operator_events import operator_record, stated
+from ingestion.records import Record
 from ingestion.replay import WITH_DISCARDED, Selection
 
 PLACES_IN_EVENT = 1000
-# An event needs somebody it is about; this is the house itself, and no person is made of an account.
-ACCOUNT = "operations"
 _SQL_FOLDER = Path(__file__).parent / "sql"
 _PLACES = WITH_DISCARDED + (_SQL_FOLDER / "quarantine_places.sql").read_text("utf-8")
 
@@ -48,22 +43,7 @@ def discard_records(plan: DiscardPlan, *, reason: str, decided_by: str, at: date
 
     Raises RejectedInputError for a reason or an author that says nothing.
     """
-    for name, value, most in (("--reason", reason, 1000), ("the operator's name", decided_by, 200)):
-        if not value.strip() or len(value) > most:
-            raise RejectedInputError(
-                f"{name} has {len(value.strip())} characters, expected 1 to {most}; others will read it "
-                "later, so say it in a sentence."
-            )
+    why = stated(reason, decided_by)
     for start in range(0, len(plan.places), PLACES_IN_EVENT):
-        places = plan.places[start : start + PLACES_IN_EVENT]
-        properties = {"places": places, "reason": reason.strip(), "decided_by": decided_by.strip()}
-        content = orjson.dumps([properties, format_time(at)])
-        message = {
-            "messageId": "discard-" + hashlib.sha256(content).hexdigest()[:32],
-            "type": "track",
-            "event": "Quarantine Discarded",
-            "context": {"groupId": ACCOUNT},
-            "timestamp": format_time(at),
-            "properties": properties,
-        }
-        yield Record(at, OPERATOR_SOURCE, orjson.dumps(message))
+        properties = {"places": plan.places[start : start + PLACES_IN_EVENT], **why}
+        yield operator_record("Quarantine Discarded", prefix="discard-", properties=properties, at=at)

@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.identity.explanation import why_nobodys
 from orchestration.sql_files import one_row, rows
 
 
@@ -50,17 +51,10 @@ def explain_person(
 
 
 def _why_nobody(connection: duckdb.DuckDBPyConnection, asked: Mapping[str, str]) -> str:
-    seen = one_row(connection, "shared_identifier", asked)
-    if seen is None:
+    known = one_row(connection, "identity_identifier", asked)
+    if known is None:
         return "unknown: no event and no extract ever carried it"
-    if seen["refused_because"] is not None:
-        return f"nobody's: {seen['refused_because']}"
-    if seen["seen_count"] is not None:
-        return (
-            f"shared: seen with {seen['seen_count']} identifiers of type {seen['seen_with_type']}, at most "
-            f"{seen['most']} allowed, so it belongs to nobody"
-        )
-    return "seen, but not linked to a person yet"
+    return f"nobody's: {why_nobodys(known)}"
 
 
 def _standing(

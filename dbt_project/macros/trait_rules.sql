@@ -1,7 +1,6 @@
 {# The rules of trait_rules.yml: `traits` (name, survivor, sources with model and column) and `trusted_sources`. #}
 {% macro trait_rules() -%}
-    {%- set node = graph.get('nodes', {}).get('model.' ~ project_name ~ '.int_profile_traits_chosen') if execute else none -%}
-    {%- set declared = var('trait_rules', none) or (node.config.meta.get('trait_rules') if node) or {} -%}
+    {%- set declared = declared_rules('trait_rules', 'int_profile_traits_chosen') -%}
     {%- set traits = [] -%}
     {%- for name, rule in declared.get('traits', {}).items() -%}
         {%- set survivor = rule.get('survivor') -%}

@@ -47,20 +47,19 @@ def explain_identity(
         return {"one": one, "verdict": "nobody", "because": why_nobodys(one)}
     key = {"canonical_id": one["canonical_id"]}
     nodes = rows(connection, "identity_person_nodes", key)
-    edges = rows(connection, "identity_person_edges", key)
+    edges = rows(connection, "person_edges", key)
     told: dict[str, Any] = {"one": one, "canonical_id": one["canonical_id"], "nodes": nodes, "edges": edges}
-    names = {node["identifier_key"]: name_of(node) for node in nodes}
     if other is None:
         goals = [node for node in nodes if node["identifier_key"] != one["identifier_key"]]
         return told | {
             "verdict": "one person",
-            "paths": [_path(edges, names, str(one["identifier_key"]), goal) for goal in goals],
+            "paths": [_path(edges, str(one["identifier_key"]), goal) for goal in goals],
         }
     told["other"] = other
     if other["canonical_id"] == one["canonical_id"]:
         return told | {
             "verdict": "one person",
-            "paths": [_path(edges, names, str(one["identifier_key"]), other)],
+            "paths": [_path(edges, str(one["identifier_key"]), other)],
         }
     if other["canonical_id"] is None:
         return told | {"verdict": "nobody", "because": f"{name_of(other)}: {why_nobodys(other)}"}
@@ -77,15 +76,13 @@ def name_of(identifier: Mapping[str, Any]) -> str:
     return f"{identifier['identifier_type']} {identifier['identifier_value']}"
 
 
-def _path(
-    edges: list[dict[str, Any]], names: Mapping[str, str], start: str, goal: Mapping[str, Any]
-) -> dict[str, Any]:
+def _path(edges: list[dict[str, Any]], start: str, goal: Mapping[str, Any]) -> dict[str, Any]:
     path = surest_path(edges, start, str(goal["identifier_key"])) or []
     here, steps = start, []
     for edge in path:
-        there = edge["to_key"] if edge["from_key"] == here else edge["from_key"]
-        steps.append({**edge, "from": names[here], "to": names[there]})
-        here = there
+        near, far = ("from", "to") if edge["from_key"] == here else ("to", "from")
+        here = edge[f"{far}_key"]
+        steps.append({**edge, "from": edge[f"{near}_identifier"], "to": edge[f"{far}_identifier"]})
     return {
         "to": name_of(goal),
         "tier": max((edge["tier"] for edge in path), key=lambda tier: SURENESS[tier], default=None),

@@ -26,7 +26,7 @@ def draw_person(
 ) -> str:
     """The SVG: `start` at the left, every other identifier by its distance from it, the path emphasised.
 
-    `nodes` are rows of identity_person_nodes.sql, `edges` of identity_person_edges.sql. At most MOST_DRAWN
+    `nodes` are rows of identity_person_nodes.sql, `edges` of person_edges.sql. At most MOST_DRAWN
     identifiers are drawn, those of the path always among them.
     """
     on_path = {start} | {str(edge[end]) for edge in path for end in ("from_key", "to_key")}

@@ -67,16 +67,16 @@ class TierRule(Declared):
 class Tiers(Declared):
     """How sure evidence is; the first rule that fits."""
 
-    default: Tier = "strict"
+    default: Tier | None = None
     rules: list[TierRule] = Field(default_factory=list)
 
 
 class Guards(Declared):
-    """What is held for review."""
+    """What is held for review; the defaults stand in macros/identity/identity_rules.sql."""
 
-    most_identifiers: Annotated[int, Field(ge=2)] = 600
-    least_loose_links: Count = 2
-    most_rounds: Annotated[int, Field(ge=1, le=1000)] = 60
+    most_identifiers: Annotated[int, Field(ge=2)] | None = None
+    least_loose_links: Count | None = None
+    most_rounds: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
 class BlockedValue(Declared):

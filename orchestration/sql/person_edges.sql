@@ -1,18 +1,20 @@
--- What joined the identifiers of one person: who said so, how often, with one piece of evidence.
+-- What joined the identifiers of one person: each source and tier by itself, with one piece of evidence.
 with identities as (
     select
         identifier_key,
-        identifier_type,
-        identifier_value
+        identifier_type || ' ' || identifier_value as identifier
     from marts.identity_graph
     where canonical_id = $canonical_id
 )
 
 select
-    from_identities.identifier_type || ':' || from_identities.identifier_value as from_identifier,
-    to_identities.identifier_type || ':' || to_identities.identifier_value as to_identifier,
+    edges.from_key,
+    from_identities.identifier as from_identifier,
+    edges.to_key,
+    to_identities.identifier as to_identifier,
+    edges.tier,
     edges.source_system,
-    cast(edges.observation_count as bigint) as observation_count,
+    edges.observation_count,
     edges.evidence_id,
     edges.first_seen_at,
     edges.last_seen_at
@@ -21,4 +23,4 @@ inner join identities as from_identities
     on edges.from_key = from_identities.identifier_key
 inner join identities as to_identities
     on edges.to_key = to_identities.identifier_key
-order by edges.first_seen_at, from_identifier, to_identifier, edges.source_system
+order by edges.first_seen_at, from_identifier, to_identifier, edges.source_system, edges.tier

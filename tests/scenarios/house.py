@@ -14,6 +14,16 @@ import duckdb
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("ingestion", "activation", "orchestration", "dbt_project")
 RUN_SECONDS = 280
+# Address, customer id and canonical_id of two members of audiences.
+TWO_CUSTOMERS = """
+    select email.identifier_value, user_id.identifier_value, email.canonical_id
+    from marts.identity_graph as email
+    inner join marts.identity_graph as user_id
+        on email.canonical_id = user_id.canonical_id and user_id.identifier_type = 'user_id'
+    inner join marts.audience_memberships as members on email.identifier_key = members.identifier_key
+    where email.identifier_type = 'email'
+    group by all order by all limit 2
+"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,17 @@ class House:
             return connection.execute(statement, parameters or []).fetchall()
         finally:
             connection.close()
+
+    def decided(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Everything that identity decides, row for row, by mart."""
+        marts = (
+            "identity_graph",
+            "profiles",
+            "contact_points",
+            "audience_memberships",
+            "audience_exclusions",
+        )
+        return {mart: sorted(self.query(f"select * from marts.{mart}"), key=str) for mart in marts}
 
     def event_counts(self) -> dict[str, Any]:
         """`events` of `cdp status`, after checking that they add up."""

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.scenarios.house import House
-from tests.scenarios.test_who_is_who import TWO_CUSTOMERS, everything
+from tests.scenarios.house import TWO_CUSTOMERS, House
 
 pytestmark = pytest.mark.scenario
 
@@ -19,7 +18,7 @@ def decisions(house: House) -> dict[tuple[str, str, str], tuple[str, str]]:
 
 def test_a_merge_that_is_taken_back_restores_profiles_consent_and_memberships(house: House) -> None:
     """Two customers are joined by an operator and parted again: row for row what was there before."""
-    before, decided_before = everything(house), decisions(house)
+    before, decided_before = house.decided(), decisions(house)
     (mail, user, person), (other_mail, other_user, other_person) = house.query(TWO_CUSTOMERS)
 
     plan = house.cdp("identity", "join", f"email:{mail}", f"user_id:{other_user}", "--reason", "One account")
@@ -51,5 +50,5 @@ def test_a_merge_that_is_taken_back_restores_profiles_consent_and_memberships(ho
     )
     assert undone.returncode == 0, undone.stderr
     house.run()
-    after = everything(house)
+    after = house.decided()
     assert {table: rows for table, rows in after.items() if rows != before[table]} == {}

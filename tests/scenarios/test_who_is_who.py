@@ -2,31 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.scenarios.conftest import FirstRun
-from tests.scenarios.house import PROJECT_ROOT, House
+from tests.scenarios.house import PROJECT_ROOT, TWO_CUSTOMERS, House
 
 pytestmark = pytest.mark.scenario
 
 RULES = PROJECT_ROOT / "dbt_project" / "models" / "intermediate" / "identity" / "identity_rules.yml"
-TWO_CUSTOMERS = """
-    select email.identifier_value, user_id.identifier_value, email.canonical_id
-    from marts.identity_graph as email
-    inner join marts.identity_graph as user_id
-        on email.canonical_id = user_id.canonical_id and user_id.identifier_type = 'user_id'
-    inner join marts.audience_memberships as members on email.identifier_key = members.identifier_key
-    where email.identifier_type = 'email'
-    group by all order by all limit 2
-"""
-
-
-def everything(house: House) -> dict[str, list[tuple[Any, ...]]]:
-    """What a merge could touch, row for row."""
-    tables = ("identity_graph", "profiles", "contact_points", "audience_memberships", "audience_exclusions")
-    return {table: sorted(house.query(f"select * from marts.{table}"), key=str) for table in tables}
 
 
 def test_a_held_link_is_reviewed_and_either_answer_counts(house: House) -> None:
@@ -62,7 +46,7 @@ def test_a_held_link_is_reviewed_and_either_answer_counts(house: House) -> None:
 def test_other_rules_are_tried_before_they_are_made(first_run: FirstRun, tmp_path: Path) -> None:
     """`diff` says what would change and leaves everything as it stands; the same rules change nothing."""
     house = first_run.house
-    before = everything(house)
+    before = house.decided()
     same = house.json("identity", "diff", "--rules", str(RULES))
     assert same["people"]["merges"] == same["people"]["splits"] == same["members_affected"] == 0
 
@@ -71,7 +55,7 @@ def test_other_rules_are_tried_before_they_are_made(first_run: FirstRun, tmp_pat
     told = house.json("identity", "diff", "--rules", str(new), "--most", "2")
     assert told["people"]["identifiers_that_join"] > 0
     assert 0 < len(told["samples"]) <= 4
-    assert everything(house) == before
+    assert house.decided() == before
 
 
 def test_a_person_is_drawn(first_run: FirstRun, tmp_path: Path) -> None:

@@ -54,8 +54,9 @@
             ~ 'where bridges.link_count < ' ~ guards.least_loose_links
             ~ ' and from_sizes.node_count > 1 and to_sizes.node_count > 1' -%}
     {%- endif -%}
-    {%- set suspects = scratch(made, 'suspects', suspects_sql) -%}
-    {%- if not has_rows(suspects) -%}{{ return(none) }}{%- endif -%}
+    {%- set found = counted_scratch(made, 'suspects', suspects_sql) -%}
+    {%- if found[1] == 0 -%}{{ return(none) }}{%- endif -%}
+    {%- set suspects = found[0] -%}
 
     {#- places are numbered below zero, apart from every node, and in an order that does not change from build to build -#}
     {%- set suspect_nodes = scratch(made, 'suspect_nodes',
@@ -69,24 +70,24 @@
     {%- set ranked = identity_ranked(made, 'ranked', links, suspect_nodes) -%}
 
     {#- a node that no rule can bind: of a type of which its component has no more than it may, and not kept apart -#}
-    {%- set ns = namespace(binding=['kept_apart.node_id is not null'], places=none) -%}
+    {%- set binding = ['kept_apart.node_id is not null'] -%}
     {%- for type in limited -%}
-        {%- do ns.binding.append('(nodes.received % 100 = ' ~ type.no ~ ' and totals.count_' ~ type.no ~ ' > ' ~ type.most ~ ')') -%}
+        {%- do binding.append('(nodes.received % 100 = ' ~ type.no ~ ' and totals.count_' ~ type.no ~ ' > ' ~ type.most ~ ')') -%}
     {%- endfor -%}
     {%- set totals = scratch(made, 'totals',
         'select loose_id' ~ (', ' if counts else '') ~ counts | join(', ') ~ ' from ' ~ suspect_nodes ~ ' group by loose_id'
     ) -%}
-    {%- set ns.places = scratch(made, 'places_start',
+    {%- set start_places = scratch(made, 'places_start',
         'select nodes.node_id, nodes.start_id, nodes.start_id as place_id, nodes.loose_id, nodes.received, nodes.first_seen_at, '
         ~ 'nodes.last_seen_at, '
         ~ dbt.hash('nodes.node') ~ ' as coins, '
-        ~ 'case when ' ~ ns.binding | join(' or ') ~ ' then 1 else 0 end as is_bound '
+        ~ 'case when ' ~ binding | join(' or ') ~ ' then 1 else 0 end as is_bound '
         ~ 'from ' ~ suspect_nodes ~ ' as nodes inner join ' ~ totals ~ ' as totals on nodes.loose_id = totals.loose_id '
         ~ 'left join (select a as node_id from ' ~ kept_apart ~ ' union select b as node_id from ' ~ kept_apart
         ~ ') as kept_apart on nodes.node_id = kept_apart.node_id'
     ) -%}
     {%- set strict_places = identity_join(made, 'strict', guards, limited, counts, kept_apart,
-        'select * from ' ~ ranked ~ ' where tier_rank in (1, 2)', ns.places) -%}
+        'select * from ' ~ ranked ~ ' where tier_rank in (1, 2)', start_places) -%}
 
     {%- set bridges = scratch(made, 'bridges',
         'select links.*, least(from_places.place_id, to_places.place_id) as from_place, '
@@ -149,7 +150,7 @@
 
   Returns the nodes of those components and the links that are left, or none when no component is too large.
 #}
-{% macro identity_within_size(made, most, nodes, links, placed, seen) -%}
+{% macro identity_within_size(made, most, nodes, links, placed) -%}
     {%- set large = counted_scratch(made, 'large',
         'select loose_id from ' ~ placed ~ ' group by loose_id having count(*) > ' ~ most
     ) -%}

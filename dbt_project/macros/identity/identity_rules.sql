@@ -4,9 +4,7 @@
   command; that is how a change is tried before it is made.
 #}
 {% macro identity_rules() -%}
-    {#- a unit test sees no graph: it says its rules in `overrides.vars` -#}
-    {%- set node = graph.get('nodes', {}).get('model.' ~ project_name ~ '.int_identity_rules') if execute else none -%}
-    {%- set declared = var('identity_rules', none) or (node.config.meta.get('identity_rules') if node) or {} -%}
+    {%- set declared = declared_rules('identity_rules', 'int_identity_rules') -%}
     {%- set types = [] -%}
     {%- for name, rule in declared.get('identifier_types', {}).items() -%}
         {%- set kind = rule.get('kind') -%}

@@ -64,7 +64,3 @@
 {% macro number_of(query) -%}
     {{ return(run_query(query).columns[0].values()[0] or 0) }}
 {%- endmacro %}
-
-{% macro has_rows(relation) -%}
-    {{ return(number_of('select count(*) as row_count from ' ~ relation) > 0) }}
-{%- endmacro %}

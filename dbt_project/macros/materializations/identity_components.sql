@@ -57,7 +57,7 @@
     {%- set ns.placed = identity_levels(made, 'all', nodes, ns.links) -%}
 
     {#- what is too large is cut first, and the pieces are taken as if nothing else had been there -#}
-    {%- set cut = identity_within_size(made, rules.guards.most_identifiers, nodes, ns.links, ns.placed, seen) -%}
+    {%- set cut = identity_within_size(made, rules.guards.most_identifiers, nodes, ns.links, ns.placed) -%}
     {%- if cut is not none -%}
         {%- set pieces = identity_levels(made, 'cut', cut.nodes, cut.links) -%}
         {%- set ns.links = scratch(made, 'links_within_size',
@@ -129,7 +129,7 @@
 #}
 {% macro identity_levels(made, prefix, nodes, links) -%}
     {%- set ns = namespace(placed=nodes, former=none, place='node_id', columns=['places.node_id', 'places.received']) -%}
-    {%- for tier, least_rank, most_rank in [('exact', 0, 1), ('strict', 2, 2), ('loose', 3, 3)] -%}
+    {%- for tier in ('exact', 'strict', 'loose') -%}
         {%- if ns.place == 'node_id' -%}
             {%- set edges = 'select a, b from ' ~ links ~ ' where tier_rank <= 1' -%}
         {%- else -%}
@@ -137,7 +137,7 @@
                 ~ 'greatest(from_places.' ~ ns.place ~ ', to_places.' ~ ns.place ~ ') as b from ' ~ links ~ ' as links '
                 ~ 'inner join ' ~ ns.placed ~ ' as from_places on links.a = from_places.node_id '
                 ~ 'inner join ' ~ ns.placed ~ ' as to_places on links.b = to_places.node_id '
-                ~ 'where links.tier_rank = ' ~ most_rank ~ ' and from_places.' ~ ns.place ~ ' <> to_places.' ~ ns.place -%}
+                ~ 'where links.tier_rank = ' ~ tier_ranks()[tier] ~ ' and from_places.' ~ ns.place ~ ' <> to_places.' ~ ns.place -%}
         {%- endif -%}
         {%- set labels = contraction_labels(made, prefix ~ '_' ~ tier, edges) -%}
         {%- if labels is none -%}

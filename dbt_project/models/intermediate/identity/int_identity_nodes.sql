@@ -65,8 +65,7 @@ nodes as (
         identity_rules.priority,
         identifiers_once.received_at,
         identifiers_seen.first_seen_at,
-        identifiers_seen.last_seen_at,
-        shared_identifiers.identifier_key is not null as is_shared
+        identifiers_seen.last_seen_at
     from identifiers_once
     inner join identifiers_seen
         on identifiers_once.identifier_key = identifiers_seen.identifier_key
