@@ -2,24 +2,29 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
 
 from ingestion.identifiers import IdentifierKey, identifier_rows
 from ingestion.raw_tables import RAW_TABLES
+from tests.dbt_project.dbt_child import run_dbt
 
-PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = IdentifierKey(b"a key of the tests")
-IDENTITY = ("+identity_redirects", "+identity_changes", "+identity_graph", "+identity_graph_history")
+IDENTITY = tuple(
+    f"+{model}"
+    for model in (
+        *("identity_redirects", "identity_changes", "identity_graph", "identity_graph_history"),
+        "int_identity_build_ended",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class IdentityHouse:
     def add(self, events: Iterable[Seen]) -> None:
         """Append events to raw.events and their identifiers to raw.identifiers, as ingestion would."""
         rows, identifiers = [], {}
+        batch_id = uuid4().hex
         for number, seen in enumerate(events):
             arrived = START + timedelta(days=seen.day if seen.arrived_day is None else seen.arrived_day)
             properties = dict(seen.properties)
@@ -81,7 +87,7 @@ class IdentityHouse:
                     "properties": json.dumps(properties),
                     "segment": f"{arrived:%Y-%m-%d}/000001.log",
                     "line": number + 1,
-                    "batch_id": f"{arrived:%Y%m%d}",
+                    "batch_id": batch_id,
                 }
             )
             carried = [(kind, getattr(seen, kind)) for kind in ("user_id", "anonymous_id", "email", "phone")]
@@ -109,7 +115,12 @@ class IdentityHouse:
                 for (kind, value), arrived in identifiers.items()
                 if (kind, value) not in known
             ]
-            tables = {"events": pa.Table.from_pylist(rows, schema=RAW_TABLES["events"])}
+            tables = {
+                "events": pa.Table.from_pylist(rows, schema=RAW_TABLES["events"]),
+                "event_batches": pa.Table.from_pylist(
+                    [{"batch_id": batch_id, "accepted": len(rows)}], schema=RAW_TABLES["event_batches"]
+                ),
+            }
             if new:
                 seen_table = pa.Table.from_pylist(new).cast(_SEEN)
                 tables["identifiers"] = identifier_rows(seen_table, KEY)
@@ -145,24 +156,14 @@ class IdentityHouse:
         variables: dict[str, Any] = {"as_of": f"{moment:%Y-%m-%d %H:%M:%S}"}
         if rules is not None:
             variables["identity_rules"] = dict(rules)
-        run = subprocess.run(
+        run_dbt(
+            self.warehouse,
             [
-                *(str(Path(sys.executable).with_name("dbt")), "run", "--select", *select),
-                *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+                *("run", "--select", *select, "--vars", json.dumps(variables)),
                 *("--target-path", str(self.folder / "target"), "--log-path", str(self.folder / "logs")),
-                *("--vars", json.dumps(variables)),
                 *(("--full-refresh",) if full_refresh else ()),
             ],
-            env={
-                "PATH": "/usr/bin:/bin",
-                "DO_NOT_TRACK": "1",
-                "CDP_WAREHOUSE_PATH": str(self.warehouse),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
         )
-        assert run.returncode == 0, run.stdout
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """What a query answers."""

@@ -1,6 +1,7 @@
 {#
   Takes apart the components that break a rule; the others are not looked at. Returns a relation (node_id, received,
-  exact_id, strict_id, loose_id) for the nodes of those components, or none when every component keeps the rules.
+  exact_id, strict_id, loose_id, former_id: the component taken apart) for the nodes of those components, or none when every
+  component keeps the rules.
 
   1. A component of more identifiers than `most_identifiers` has been cut before (`identity_within_size`).
   2. Links join strongest first: exact, strict, each earliest first, then by the keyed hashes of the two identifiers. A
@@ -118,7 +119,7 @@
         'select places.node_id, places.received, '
         ~ ('coalesce(exact_labels.label, places.node_id)' if exact_labels else 'places.node_id') ~ ' as exact_id, '
         ~ ('coalesce(strict_labels.label, places.node_id)' if strict_labels else 'places.node_id') ~ ' as strict_id, '
-        ~ 'places.place_id as loose_id from ' ~ final_places ~ ' as places'
+        ~ 'places.place_id as loose_id, places.loose_id as former_id from ' ~ final_places ~ ' as places'
         ~ (' left join ' ~ exact_labels ~ ' as exact_labels on places.node_id = exact_labels.node_id' if exact_labels else '')
         ~ (' left join ' ~ strict_labels ~ ' as strict_labels on places.node_id = strict_labels.node_id' if strict_labels else '')
     )) }}

@@ -6,7 +6,11 @@
   last_seen_at) and that of the decisions (from_key, to_key, decision).
 
   The table has one row per node: `node`; `component`, the node of its component that was received first; `tier`, how
-  surely the node belongs to the strongest identifier of its component: by the weakest link of the best way there.
+  surely the node belongs to the strongest identifier of its component: by the weakest link of the best way there;
+  `territory`, the component as it would be without rules: nothing outside of it has a say in it.
+
+  In a build by what changed (`is_delta`; the config `touched` names the model of the touched identifiers) the territories
+  of touched identifiers, and of those that they are linked to now, are resolved again and the others stand.
 
   The components of all links are taken first, tier by tier. Where they keep every rule they stand. The others, few,
   are taken apart by `identity_apart`. What stands in the table is a function of nodes, links and decisions alone:
@@ -20,13 +24,20 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {%- set components_sql = identity_components_sql(
-        made, sql, ref(config.require('nodes')), ref(config.require('decisions'))
-    ) -%}
-    {%- if existing_relation is not none -%}{%- do adapter.drop_relation(existing_relation) -%}{%- endif -%}
-    {% call statement('main') -%}
-        {{ create_table_as(False, target_relation, components_sql) }}
-    {%- endcall %}
+    {%- set seen, decisions = ref(config.require('nodes')), ref(config.require('decisions')) -%}
+    {%- if config.get('touched') and is_delta() -%}
+        {%- set again = identity_territories(made, target_relation, sql, seen, ref(config.get('touched'))) -%}
+        {%- set resolving = [] -%}
+        {%- do replace_touched(
+            made,
+            target_relation,
+            identity_components_sql(resolving, 'select * from ' ~ again.links, again.nodes, decisions),
+            is_touched(again.territories, ['territory'], touched_column='territory')
+        ) -%}
+        {%- do drop_scratch(resolving) -%}
+    {%- else -%}
+        {%- do make_anew(target_relation, existing_relation, identity_components_sql(made, sql, seen, decisions)) -%}
+    {%- endif -%}
     {%- do drop_scratch(made) -%}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
@@ -37,7 +48,36 @@
 {% endmaterialization %}
 
 
-{# Resolves nodes and links, given as SQL and relations; returns the SQL of (node, component, tier). #}
+{#
+  What has to be resolved again: the `territories` that a touched identifier is in or is linked to, with all of their `nodes`
+  and `links`. No link leads out of them but to a node that is touched or linked to one, so they are whole.
+#}
+{% macro identity_territories(made, components, links_sql, seen, touched) -%}
+    {%- set touched_links = scratch(made, 'touched_links',
+        'select from_key, to_key from (' ~ links_sql ~ ') as links where ' ~ is_touched(touched, ['from_key', 'to_key'])
+    ) -%}
+    {%- set reached = scratch(made, 'reached',
+        'select identifier_key from ' ~ touched ~ ' union select from_key from ' ~ touched_links
+        ~ ' union select to_key from ' ~ touched_links
+    ) -%}
+    {%- set territories = scratch(made, 'territories',
+        'select distinct territory from ' ~ components ~ ' where ' ~ is_touched(reached, ['node'])
+    ) -%}
+    {%- set members = scratch(made, 'members',
+        'select node as identifier_key from ' ~ components ~ ' where territory in (select territory from ' ~ territories
+        ~ ') union select identifier_key from ' ~ reached
+    ) -%}
+    {{ return({
+        'territories': territories,
+        'nodes': scratch(made, 'nodes_again', 'select * from ' ~ seen ~ ' where ' ~ is_touched(members, ['identifier_key'])),
+        'links': scratch(made, 'links_again',
+            'select * from (' ~ links_sql ~ ') as links where ' ~ is_touched(members, ['from_key', 'to_key'], all_of=true)
+        ),
+    }) }}
+{%- endmacro %}
+
+
+{# Resolves nodes and links, given as SQL and relations; returns the SQL of (node, component, tier, territory). #}
 {% macro identity_components_sql(made, links_sql, seen, decisions) -%}
     {%- set rules = identity_rules() -%}
     {%- set type_no = [] -%}
@@ -79,6 +119,29 @@
         ) -%}
     {%- endif -%}
 
+    {#- what rules have torn apart is still one territory -#}
+    {%- set torn = [] -%}
+    {%- if cut is not none -%}
+        {%- do torn.append('select node_id, loose_id as former_id from ' ~ cut.nodes) -%}
+    {%- endif -%}
+    {%- if apart is not none -%}
+        {%- do torn.append(
+            'select node_id, former_id from ' ~ apart
+            ~ (' where node_id not in (select node_id from ' ~ cut.nodes ~ ')' if cut is not none else '')
+        ) -%}
+    {%- endif -%}
+    {%- if torn -%}
+        {%- set torn_nodes = scratch(made, 'torn_nodes',
+            'select torn.node_id, torn.former_id, nodes.node from (' ~ torn | join(' union all ') ~ ') as torn '
+            ~ 'inner join ' ~ nodes ~ ' as nodes on torn.node_id = nodes.node_id'
+        ) -%}
+        {%- set territories = scratch(made, 'torn_territories',
+            'select torn_nodes.node_id, named.territory from ' ~ torn_nodes ~ ' as torn_nodes inner join ('
+            ~ 'select former_id, min(node) as territory from ' ~ torn_nodes ~ ' group by former_id) as named '
+            ~ 'on torn_nodes.former_id = named.former_id'
+        ) -%}
+    {%- endif -%}
+
     {#- the founder was received first; the anchor is the strongest, the first received among equals; then the key -#}
     {%- set first_of_type = [] -%}
     {%- for type in rules.types -%}
@@ -103,7 +166,7 @@
         ~ 'on anchors.loose_id = founders.loose_id'
     ) -%}
     {#- the last step is the largest: it gets the memory of all before -#}
-    {%- do drop_scratch(made | reject('in', [nodes, ns.placed, components]) | list) -%}
+    {%- do drop_scratch(made | reject('in', [nodes, ns.placed, components, territories]) | list) -%}
     {%- set components_sql -%}
         select
             nodes.node,
@@ -112,12 +175,17 @@
                 when placed.exact_id = components.exact_id then 'exact'
                 when placed.strict_id = components.strict_id then 'strict'
                 else 'loose'
-            end as tier
+            end as tier,
+            {{ 'coalesce(territories.territory, components.founder)' if torn else 'components.founder' }} as territory
         from {{ ns.placed }} as placed
         inner join {{ nodes }} as nodes
             on placed.node_id = nodes.node_id
         inner join {{ components }} as components
             on placed.loose_id = components.loose_id
+        {%- if torn %}
+        left join {{ territories }} as territories
+            on placed.node_id = territories.node_id
+        {%- endif %}
     {%- endset -%}
     {{ return(components_sql) }}
 {%- endmacro %}

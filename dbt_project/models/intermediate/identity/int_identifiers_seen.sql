@@ -1,3 +1,11 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_touched',
+    touched_by=['identifier_key']
+) }}
+
+{% set touched = ref('int_identifiers_touched') %}
+{% set by_delta = is_delta() %}
 {% set types = identity_rules().types %}
 
 with observations as (
@@ -16,7 +24,11 @@ sightings as (
         first_seen_at,
         last_seen_at
     from observations
-    where key_{{ type.name }} is not null
+    where
+        key_{{ type.name }} is not null
+        {% if by_delta %}
+        and {{ is_touched(touched, ['key_' ~ type.name]) }}
+        {% endif %}
     {% if not loop.last %}
     union all
     {% endif %}

@@ -1,3 +1,11 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_touched',
+    touched_by=['identifier_key']
+) }}
+
+{% set touched = ref('int_identifiers_touched') %}
+{% set by_delta = is_delta() %}
 {% set rules = identity_rules() %}
 {% set limits = [] %}
 {% for type in rules.types %}
@@ -9,7 +17,11 @@
 with edges as (
 
     select * from {{ ref('int_identity_edges') }}
-    where tier <> 'operator'
+    where
+        tier <> 'operator'
+        {% if by_delta %}
+        and {{ is_touched(touched, ['from_key', 'to_key']) }}
+        {% endif %}
 
 ),
 
@@ -23,6 +35,9 @@ seen_with as (
         first_seen_at,
         last_seen_at
     from edges
+    {% if by_delta %}
+    where {{ is_touched(touched, ['from_key']) }}
+    {% endif %}
     union all
     select
         to_key as identifier_key,
@@ -32,6 +47,9 @@ seen_with as (
         first_seen_at,
         last_seen_at
     from edges
+    {% if by_delta %}
+    where {{ is_touched(touched, ['to_key']) }}
+    {% endif %}
 
 ),
 

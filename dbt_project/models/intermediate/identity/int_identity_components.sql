@@ -1,11 +1,13 @@
 {{ config(
     materialized='identity_components',
     nodes='int_identity_nodes',
-    decisions='int_identity_decisions'
+    decisions='int_identity_decisions',
+    touched='int_identifiers_touched'
 ) }}
 
 -- depends_on: {{ ref('int_identity_nodes') }}
 -- depends_on: {{ ref('int_identity_decisions') }}
+-- depends_on: {{ ref('int_identifiers_touched') }}
 with links as (
 
     select * from {{ ref('int_identity_links') }}

@@ -1,3 +1,12 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_touched',
+    touched_by=['from_key', 'to_key'],
+    touched_all_of=true
+) }}
+
+{% set touched = ref('int_identifiers_touched') %}
+{% set by_delta = is_delta() %}
 {% set rules = identity_rules() %}
 {% set pairs = [] %}
 {% for from_type in rules.types %}
@@ -30,7 +39,11 @@ identifier_types as (
         identifier_key,
         min(identifier_type) as identifier_type
     from identifiers
-    where refused_because is null
+    where
+        refused_because is null
+        {% if by_delta %}
+        and {{ is_touched(touched, ['identifier_key']) }}
+        {% endif %}
     group by identifier_key
 
 ),
@@ -54,6 +67,9 @@ pairs as (
     where
         key_{{ from_type }} is not null
         and key_{{ to_type }} is not null
+        {% if by_delta %}
+        and {{ is_touched(touched, ['key_' ~ from_type, 'key_' ~ to_type], all_of=true) }}
+        {% endif %}
     {% if not loop.last %}
     union all
     {% endif %}
@@ -103,7 +119,11 @@ decided_edges as (
         on decisions.from_key = from_types.identifier_key
     inner join identifier_types as to_types
         on decisions.to_key = to_types.identifier_key
-    where decisions.decision = 'join'
+    where
+        decisions.decision = 'join'
+        {% if by_delta %}
+        and {{ is_touched(touched, ['decisions.from_key', 'decisions.to_key'], all_of=true) }}
+        {% endif %}
 
 ),
 

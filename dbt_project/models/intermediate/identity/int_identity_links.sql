@@ -1,3 +1,12 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_touched',
+    touched_by=['from_key', 'to_key']
+) }}
+
+{% set touched = ref('int_identifiers_touched') %}
+{% set by_delta = is_delta() %}
+
 with edges as (
 
     select * from {{ ref('int_identity_edges') }}
@@ -28,8 +37,13 @@ links as (
     left join shared_identifiers as shared_to
         on edges.to_key = shared_to.identifier_key
     where
-        edges.tier = 'operator'
-        or (shared_from.identifier_key is null and shared_to.identifier_key is null)
+        (
+            edges.tier = 'operator'
+            or (shared_from.identifier_key is null and shared_to.identifier_key is null)
+        )
+        {% if by_delta %}
+        and {{ is_touched(touched, ['edges.from_key', 'edges.to_key']) }}
+        {% endif %}
     group by
         least(edges.from_key, edges.to_key),
         greatest(edges.from_key, edges.to_key),

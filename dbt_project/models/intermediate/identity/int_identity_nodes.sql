@@ -1,3 +1,12 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_touched',
+    touched_by=['identifier_key']
+) }}
+
+{% set touched = ref('int_identifiers_touched') %}
+{% set by_delta = is_delta() %}
+
 with identifiers_seen as (
 
     select * from {{ ref('int_identifiers_seen') }}
@@ -7,7 +16,11 @@ with identifiers_seen as (
 identifiers as (
 
     select * from {{ ref('int_identifiers_checked') }}
-    where refused_because is null
+    where
+        refused_because is null
+        {% if by_delta %}
+        and {{ is_touched(touched, ['identifier_key']) }}
+        {% endif %}
 
 ),
 

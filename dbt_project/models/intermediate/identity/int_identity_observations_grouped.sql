@@ -1,4 +1,16 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identity_observations_changed',
+    touched_by=['observation_group_id'],
+    touched_column='observation_group_id'
+) }}
+
 {% set types = identity_rules().types %}
+{% set changes = ref('int_identity_observations_changed') %}
+{% set by_delta = is_delta() %}
+{#- what goes takes its group along to be counted again; what only comes is added to what was counted -#}
+{% set counts_again = not by_delta
+    or number_of('select sum(removed_count) as removed_count from ' ~ changes) > 0 %}
 
 with events_with_identifiers as (
 
@@ -8,72 +20,82 @@ with events_with_identifiers as (
 
 sfmc_subscribers as (
 
-    select * from {{ ref('stg_sfmc__subscribers') }}
-
-),
-
-identifiers as (
-
-    select * from {{ ref('int_identifiers_checked') }}
-    where refused_because is null
-
-),
-
--- the legacy cloud states, in one row, that a subscriber key and an address are one person
-sfmc_observations as (
-
-    select
-        'sfmc' as source_system,
-        {% for type in types %}
-        {% if type.name == 'sfmc_subscriber_key' %}
-        subscriber_keys.identifier_key as key_{{ type.name }},
-        {% elif type.name == 'email' %}
-        emails.identifier_key as key_{{ type.name }},
-        {% elif type.name == 'user_id' %}
-        user_ids.identifier_key as key_{{ type.name }},
-        {% else %}
-        cast(null as {{ dbt.type_string() }}) as key_{{ type.name }},
-        {% endif %}
-        {% endfor %}
-        sfmc_subscribers.row_id as observation_id,
-        sfmc_subscribers.created_at as observed_at
-    from sfmc_subscribers
-    left join identifiers as subscriber_keys
-        on
-            sfmc_subscribers.subscriber_key = subscriber_keys.raw_value
-            and subscriber_keys.identifier_type = 'sfmc_subscriber_key'
-    left join identifiers as emails
-        on
-            sfmc_subscribers.raw_email = emails.raw_value
-            and emails.identifier_type = 'email'
-    -- the cloud was keyed by our own customer id where it knew one
-    left join identifiers as user_ids
-        on
-            sfmc_subscribers.subscriber_key = user_ids.raw_value
-            and user_ids.identifier_type = 'user_id'
-
-),
-
-event_observations as (
-
-    select
-        source_system,
-        {% for type in types %}
-        key_{{ type.name }},
-        {% endfor %}
-        event_id as observation_id,
-        occurred_at as observed_at
-    from events_with_identifiers
+    select * from {{ ref('int_sfmc_subscribers_with_identifiers') }}
 
 ),
 
 observations as (
 
-    select * from event_observations
+    {% if counts_again %}
+    select
+        source_system,
+        {% for type in types %}
+        key_{{ type.name }},
+        {% endfor %}
+        1 as observation_count,
+        event_id as evidence_id,
+        occurred_at as first_seen_at,
+        occurred_at as last_seen_at
+    from events_with_identifiers
     union all
-    select * from sfmc_observations
+    select
+        source_system,
+        {% for type in types %}
+        key_{{ type.name }},
+        {% endfor %}
+        1 as observation_count,
+        row_id as evidence_id,
+        observed_at as first_seen_at,
+        observed_at as last_seen_at
+    from sfmc_subscribers
+    {% else %}
+    select
+        source_system,
+        {% for type in types %}
+        key_{{ type.name }},
+        {% endfor %}
+        observation_count,
+        evidence_id,
+        first_seen_at,
+        last_seen_at
+    from {{ this }}
+    where observation_group_id in (select observation_group_id from {{ changes }})
+    union all
+    select
+        source_system,
+        {% for type in types %}
+        key_{{ type.name }},
+        {% endfor %}
+        added_count as observation_count,
+        evidence_id,
+        first_seen_at,
+        last_seen_at
+    from {{ changes }}
+    {% endif %}
 
 ),
+
+{% if by_delta and counts_again %}
+observations_to_count as (
+
+    select observations.*
+    from observations
+    inner join {{ changes }} as changes
+        on
+            {% for type in types %}
+            coalesce(observations.key_{{ type.name }}, '') = coalesce(changes.key_{{ type.name }}, '')
+            and
+            {% endfor %}
+            observations.source_system = changes.source_system
+
+),
+{% else %}
+observations_to_count as (
+
+    select * from observations
+
+),
+{% endif %}
 
 grouped as (
 
@@ -82,17 +104,33 @@ grouped as (
         {% for type in types %}
         key_{{ type.name }},
         {% endfor %}
-        count(*) as observation_count,
-        min(observation_id) as evidence_id,
-        min(observed_at) as first_seen_at,
-        max(observed_at) as last_seen_at
-    from observations
+        sum(observation_count) as observation_count,
+        min(evidence_id) as evidence_id,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from observations_to_count
     group by
         {% for type in types %}
         key_{{ type.name }},
         {% endfor %}
         source_system
 
+),
+
+named as (
+
+    select
+        {{ observation_group_id(types) }} as observation_group_id,
+        source_system,
+        {% for type in types %}
+        key_{{ type.name }},
+        {% endfor %}
+        cast(observation_count as bigint) as observation_count,
+        evidence_id,
+        first_seen_at,
+        last_seen_at
+    from grouped
+
 )
 
-select * from grouped
+select * from named

@@ -32,6 +32,7 @@ renamed as (
         -- where the event stands in the event log
         events.segment,
         events.line,
+        events.batch_id,
 
         -- timestamps
         events.occurred_at,

@@ -1,0 +1,86 @@
+{#
+  Builds by what changed. `int_identity_build_begun` says of each build whether it is a full one. In one that is not, models
+  of the materialization `maintained` compute only the rows about what was touched since the last build and put them in the
+  place of their former ones. `int_identity_build_ended` is written last, so a build that was killed, or one that built only
+  a part, is followed by a full one. See docs/decisions/0020-identity-by-what-changed.md.
+#}
+
+{# Whether the model that is being compiled is built by what was touched. #}
+{% macro is_delta() -%}
+    {%- if not execute or model.resource_type != 'model' or model.config.materialized == 'unit' -%}{{ return(false) }}{%- endif -%}
+    {%- set begun = load_relation(identity_build('begun')) -%}
+    {%- if begun is none -%}{{ return(false) }}{%- endif -%}
+    {{ return(number_of(
+        'select count(*) as delta_count from ' ~ begun ~ " where not is_full and build_id = '" ~ invocation_id ~ "'"
+    ) == 1) }}
+{%- endmacro %}
+
+{# The table that says how the last build began, or that it ended. #}
+{% macro identity_build(edge) -%}
+    {{ return(identity_table('int_identity_build_' ~ edge)) }}
+{%- endmacro %}
+
+{# A table of the last build, to be read before this build replaces it: that is why it is no `ref`. #}
+{% macro identity_table(name) -%}
+    {{ return(api.Relation.create(
+        database=this.database, schema=generate_schema_name('intermediate', model), identifier=name, type='table'
+    )) }}
+{%- endmacro %}
+
+{#
+  What this build must agree with the last one in for what is not touched to stand: the rules, the models and whatever the
+  caller counts as the project (`cdp run`: a hash of all its files; by hand, a changed macro needs --full-refresh).
+#}
+{% macro identity_fingerprint() -%}
+    {%- set parts = [tojson(identity_rules()), var('project_hash', '')] -%}
+    {%- for node in graph.nodes.values() | sort(attribute='unique_id') if node.resource_type == 'model' -%}
+        {%- do parts.append(node.unique_id ~ node.checksum.checksum) -%}
+    {%- endfor -%}
+    {{ return(local_md5(parts | join('/'))) }}
+{%- endmacro %}
+
+{#
+  Why this build has to be a full one, or none. `batches` are those of which rows came or went; `unfinished` is a query of
+  the rows that a killed load left: what is built of them can not be built on.
+#}
+{% macro reason_for_full_build(fingerprint, batches, unfinished) -%}
+    {%- if number_of('select count(*) as open_count from (' ~ unfinished ~ ') as unfinished') > 0 -%}
+        {{ return('a load is not finished') }}
+    {%- endif -%}
+    {%- if target.type != 'duckdb' -%}{{ return('this engine builds in full') }}{%- endif -%}
+    {%- if flags.FULL_REFRESH -%}{{ return('it was asked for') }}{%- endif -%}
+    {%- set begun, ended = load_relation(identity_build('begun')), load_relation(identity_build('ended')) -%}
+    {%- if begun is none or ended is none -%}{{ return('it is the first') }}{%- endif -%}
+    {%- for node in graph.nodes.values()
+        if node.config.materialized in ('maintained', 'identity_components') or node.name == 'int_identity_decisions_applied' -%}
+        {%- if load_relation(api.Relation.create(
+            database=node.database, schema=node.schema, identifier=node.alias, type='table'
+        )) is none -%}
+            {{ return('there is no ' ~ node.alias ~ ' yet') }}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set former = run_query(
+        'select begun.fingerprint, begun.is_full_because from ' ~ begun ~ ' as begun '
+        ~ 'inner join ' ~ ended ~ ' as ended on begun.build_id = ended.build_id'
+    ).rows -%}
+    {%- if former | length == 0 -%}{{ return('the last build did not build all of it') }}{%- endif -%}
+    {%- if former[0].fingerprint != fingerprint -%}{{ return('rules or models changed') }}{%- endif -%}
+    {%- if former[0].is_full_because == 'a load is not finished' -%}{{ return('the last build saw an unfinished load') }}{%- endif -%}
+    {%- set changed = number_of('select sum(abs(row_count - former_row_count)) as changed_count from ' ~ batches) -%}
+    {%- if changed > 0.3 * number_of('select count(*) as row_count from ' ~ identity_table('int_events_with_identifiers')) -%}
+        {{ return('too much changed') }}
+    {%- endif -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+{#
+  A condition of a build by what was touched: one of the columns names a touched identifier, or with `all_of` each that is
+  not null does. `touched` is the relation of the touched keys.
+#}
+{% macro is_touched(touched, columns, all_of=false, touched_column='identifier_key') -%}
+    {%- set conditions = [] -%}
+    {%- for column in columns -%}
+        {%- do conditions.append(column ~ ' in (select ' ~ touched_column ~ ' from ' ~ touched ~ ')') -%}
+    {%- endfor -%}
+    ({{ conditions | join(' and ' if all_of else ' or ') }})
+{%- endmacro %}

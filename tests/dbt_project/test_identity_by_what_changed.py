@@ -1,0 +1,137 @@
+"""A build of what was touched ends in the same state as a full one (I7)."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.dbt_project.identity_house import IDENTITY, IdentityHouse, Seen
+
+# limits, guards and tiers that bind in worlds of a few people
+RULES = {
+    "identifier_types": {
+        "user_id": {
+            "kind": "authoritative",
+            "priority": 1,
+            "envelope": "user_id",
+            "per_person": {"most": 2},
+        },
+        "email": {
+            "kind": "mergeable",
+            "priority": 2,
+            "property": "email",
+            "per_person": {"most": 2, "within_days": 400},
+        },
+        "phone": {"kind": "mergeable", "priority": 3, "property": "phone"},
+        "anonymous_id": {
+            "kind": "mergeable",
+            "priority": 4,
+            "envelope": "anonymous_id",
+            "per_identifier": [{"type": "user_id", "most": 2}],
+        },
+    },
+    "tiers": {
+        "default": "strict",
+        "rules": [{"source": "guess", "tier": "loose"}, {"types": ["user_id", "email"], "tier": "exact"}],
+    },
+    "guards": {"most_identifiers": 9, "least_loose_links": 2},
+}
+TABLES = (
+    "intermediate.int_events_with_identifiers",
+    "intermediate.int_identity_observations_grouped",
+    "intermediate.int_identity_edges",
+    "intermediate.int_identifiers_seen",
+    "intermediate.int_identifiers_shared",
+    "intermediate.int_identity_nodes",
+    "intermediate.int_identity_links",
+    "intermediate.int_identity_links_held",
+    "intermediate.int_identity_components",
+    "intermediate.int_identity_ids_placed",
+    "intermediate.int_identity_components_named",
+    "intermediate.int_identifiers_resolved",
+    "intermediate.int_events_identified",
+    "marts.identity_graph",
+    "marts.identity_graph_history",
+    "marts.identity_redirects",
+    "marts.identity_changes",
+)
+SELECT = (*IDENTITY, "+int_events_identified")
+
+
+def changed(house: IdentityHouse, chance: random.Random, alive: list[str], tick: int, worlds: int) -> None:
+    """One tick in worlds that share no identifier: some of them grow, lose evidence, or are decided about."""
+    house.add(events := list(_grown(chance, tick, worlds)))
+    gone = chance.sample(alive, len(alive) // 12)
+    house.erase(gone)
+    alive[:] = sorted(set(alive) - set(gone)) + [event.event_id for event in events]
+    known = house.rows("select identifier_type, raw_value from raw.identifiers order by all")
+    for number in range(worlds // 8):
+        world = chance.randrange(worlds)
+        own = [(kind, value) for kind, value in known if value.split("_")[0][1:] == str(world)]
+        if len(own) > 1:
+            decision = chance.choice(("join", "keep_apart", "withdraw"))
+            house.decide(decision, *chance.sample(own, 2), day=tick + number / worlds)
+
+
+def _grown(chance: random.Random, tick: int, worlds: int) -> Iterator[Seen]:
+    sizes = (("user_id", "u", 4), ("anonymous_id", "d", 7), ("email", "m", 5), ("phone", "p", 3))
+    for world in range(worlds):
+        if tick and chance.random() < 0.8:
+            continue
+        for number in range(chance.randrange(1, 7)):
+            kinds = chance.sample(sizes, chance.choice((1, 2, 2, 3)))
+            carried = {kind: f"{prefix}{world}_{chance.randrange(size)}" for kind, prefix, size in kinds}
+            if "email" in carried:
+                carried["email"] += "@x.com"
+            if "phone" in carried:
+                carried["phone"] = f"+4477009{world:03d}{carried['phone'][-1]}0"
+            arrived = tick + chance.random() * 0.9
+            yield Seen(
+                f"{world}/{tick}/{number}",
+                arrived - (chance.randrange(900) if chance.random() < 0.2 else 0),
+                arrived_day=arrived,
+                source=chance.choice(("web", "app", "guess", "guess")),
+                **carried,
+            )
+
+
+def assert_equal_to_full(house: IdentityHouse, folder: Path, *, day: float) -> None:
+    """Build by what changed, and in full in a copy; every table has the same rows."""
+    full = house.copied_to(folder)
+    house.build(day=day, rules=RULES, select=SELECT)
+    full.build(day=day, rules=RULES, select=SELECT, full_refresh=True)
+    how = "select is_full, is_full_because from intermediate.int_identity_build_ended"
+    assert house.rows(how) == [(False, None)]
+    assert full.rows(how) == [(True, "it was asked for")]
+    for table in TABLES:
+        columns = "* exclude (build_number)" if table.endswith("changes") else "*"
+        ours, theirs = (each.rows(f"select {columns} from {table} order by all") for each in (house, full))
+        assert ours == theirs, table
+    (folder / "warehouse.duckdb").unlink()
+
+
+@pytest.mark.timeout(600)
+def test_what_was_touched_is_all_that_had_to_be_built(tmp_path: Path) -> None:
+    """60 random worlds that grow, lose evidence, and are decided about: every table equals a full build's."""
+    run_worlds(tmp_path, seed=20261125, ticks=3, worlds=60)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(4))
+def test_many_random_worlds_by_what_changed(tmp_path: Path, seed: int) -> None:
+    """The same for 300 worlds over eight ticks, four times."""
+    run_worlds(tmp_path, seed=seed, ticks=9, worlds=300)
+
+
+def run_worlds(folder: Path, *, seed: int, ticks: int, worlds: int) -> None:
+    """A first build, then ticks of change, each compared with a full build."""
+    house, chance, alive = IdentityHouse(folder / "house"), random.Random(seed), list[str]()
+    changed(house, chance, alive, 0, worlds)
+    house.build(day=1, rules=RULES, select=SELECT)
+    for tick in range(1, ticks):
+        changed(house, chance, alive, tick, worlds)
+        assert_equal_to_full(house, folder / f"full_{tick}", day=tick + 1)
+    held = house.rows("select distinct reason from intermediate.int_identity_links_held order by 1")
+    assert len(held) >= 4, held
