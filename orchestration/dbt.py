@@ -24,10 +24,11 @@ def opens_warehouse(arguments: Sequence[str]) -> bool:
     return bool(arguments) and not any(argument in WITHOUT_WAREHOUSE for argument in arguments)
 
 
-def as_of_variable(as_of: datetime) -> str:
-    """The value of `--vars`: one moment, UTC, without a zone, as the models expect it."""
+def as_of_variable(as_of: datetime, **others: str) -> str:
+    """The value of `--vars`: one moment, UTC, without a zone, as the models expect it, and others."""
     moment = as_of.astimezone(UTC).replace(tzinfo=None)
-    return json.dumps({"as_of": moment.isoformat(sep=" ", timespec="microseconds").removesuffix(".000000")})
+    text = moment.isoformat(sep=" ", timespec="microseconds").removesuffix(".000000")
+    return json.dumps({"as_of": text, **others})
 
 
 def dbt_arguments(arguments: Sequence[str], *, as_of: datetime) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,7 @@ from orchestration.dbt import as_of_variable
 from orchestration.model_inputs import (
     ModelInputs,
     forget_inputs,
+    project_hash,
     read_inputs,
     record_inputs,
     recorded_inputs,
@@ -50,13 +52,15 @@ def begin_build(house: House, manifest: Mapping[str, Any], *, whole: bool) -> Bu
     return Build(inputs, unaffected, is_nothing_to_do=len(unaffected) == total)
 
 
-def build_arguments(as_of: datetime, unaffected: Sequence[str]) -> list[str]:
+def build_arguments(as_of: datetime, unaffected: Sequence[str], project_dir: Path) -> list[str]:
     """`dbt build` for this moment, without unit tests: those ask about the models, not about the data.
 
-    "cautious" leaves a test out only when everything that it reads is left out.
+    "cautious" leaves a test out only when everything that it reads is left out. The hash of the project is
+    for the models that build by what changed: another project makes them build in full.
     """
+    variables = as_of_variable(as_of, project_hash=project_hash(project_dir))
     exclude = ["--indirect-selection", "cautious", "--exclude", " ".join(unaffected)] if unaffected else []
-    return ["build", "--exclude-resource-type", "unit_test", *exclude, "--vars", as_of_variable(as_of)]
+    return ["build", "--exclude-resource-type", "unit_test", *exclude, "--vars", variables]
 
 
 def finish_build(house: House, build: Build, *, succeeded: bool) -> dict[str, int]:

@@ -44,7 +44,7 @@ def decisions() -> dg.Definitions:
         if not built.is_nothing_to_do:
             forget_results(settings)
             invocation = dbt.cli(
-                build_arguments(house.moment, built.unaffected),
+                build_arguments(house.moment, built.unaffected, settings.dbt_project_dir),
                 context=context,
                 target_path=settings.dbt_target_dir,
                 raise_on_error=False,

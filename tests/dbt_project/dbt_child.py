@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
@@ -42,7 +43,10 @@ def parsed_project() -> Manifest:
 def _run(manifest: Manifest, warehouse: Path, arguments: list[str], said: int) -> None:
     os.dup2(said, sys.stdout.fileno())
     os.dup2(said, sys.stderr.fileno())
-    os.environ |= {"CDP_WAREHOUSE_PATH": str(warehouse), "DO_NOT_TRACK": "1"}
+    # dbt reads the environment of its process, which is this child
+    os.environ |= {"CDP_WAREHOUSE_PATH": str(warehouse), "DO_NOT_TRACK": "1"}  # noqa: TID251
     run = dbtRunner(manifest=manifest).invoke([*arguments, *_FOLDERS])
+    # this process ends without DuckDB's own goodbye, which would write its log into the file
+    DuckDBConnectionManager.close_all_connections()
     sys.stdout.flush()
     os._exit(0 if run.success else 1)

@@ -68,7 +68,9 @@ def test_what_reads_a_changed_input_even_through_others_is_built(
 
 def test_a_test_that_reads_anything_that_is_built_is_asked(context: Context) -> None:
     """dbt would leave out every test that touches an excluded model, also one that reads a changed one."""
-    arguments = build_arguments(AS_OF, ["contact_points", "int_contact_points_decided"])[1:]
+    arguments = build_arguments(
+        AS_OF, ["contact_points", "int_contact_points_decided"], context.settings.dbt_project_dir
+    )[1:]
     found = subprocess.run(
         [
             sys.executable,

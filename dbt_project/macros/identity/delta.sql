@@ -27,6 +27,12 @@
     )) }}
 {%- endmacro %}
 
+{# The id of the build of identity that was begun before this one, or none. #}
+{% macro former_identity_build() -%}
+    {%- set begun = load_relation(identity_build('begun')) -%}
+    {{ return(run_query('select max(build_id) as build_id from ' ~ begun).columns[0].values()[0] if begun else none) }}
+{%- endmacro %}
+
 {#
   What this build must agree with the last one in for what is not touched to stand: the rules, the models and whatever the
   caller counts as the project (`cdp run`: a hash of all its files; by hand, a changed macro needs --full-refresh).
@@ -52,7 +58,8 @@
     {%- set begun, ended = load_relation(identity_build('begun')), load_relation(identity_build('ended')) -%}
     {%- if begun is none or ended is none -%}{{ return('it is the first') }}{%- endif -%}
     {%- for node in graph.nodes.values()
-        if node.config.materialized in ('maintained', 'identity_components') or node.name == 'int_identity_decisions_applied' -%}
+        if node.config.materialized in ('maintained', 'identity_components')
+        or node.name in ('int_identity_decisions_applied', 'int_identity_assignments') -%}
         {%- if load_relation(api.Relation.create(
             database=node.database, schema=node.schema, identifier=node.alias, type='table'
         )) is none -%}
@@ -66,6 +73,12 @@
     {%- if former | length == 0 -%}{{ return('the last build did not build all of it') }}{%- endif -%}
     {%- if former[0].fingerprint != fingerprint -%}{{ return('rules or models changed') }}{%- endif -%}
     {%- if former[0].is_full_because == 'a load is not finished' -%}{{ return('the last build saw an unfinished load') }}{%- endif -%}
+    {%- if number_of(
+        'select count(*) as later_count from ' ~ identity_table('int_identity_assignments') ~ ' where assigned_at > ' ~ as_of()
+        ~ ' or assigned_at > (select max(as_of) from ' ~ begun ~ ')'
+    ) > 0 -%}
+        {{ return('it or the last is of an earlier moment') }}
+    {%- endif -%}
     {%- set changed = number_of('select sum(abs(row_count - former_row_count)) as changed_count from ' ~ batches) -%}
     {%- if changed > 0.3 * number_of('select count(*) as row_count from ' ~ identity_table('int_events_with_identifiers')) -%}
         {{ return('too much changed') }}
@@ -83,4 +96,9 @@
         {%- do conditions.append(column ~ ' in (select ' ~ touched_column ~ ' from ' ~ touched ~ ')') -%}
     {%- endfor -%}
     ({{ conditions | join(' and ' if all_of else ' or ') }})
+{%- endmacro %}
+
+{# `is_touched` in a build by what changed, and always true in a full one. #}
+{% macro touched_only(by_delta, touched, columns, all_of=false, touched_column='identifier_key') -%}
+    {{ is_touched(touched, columns, all_of, touched_column) if by_delta else '1 = 1' }}
 {%- endmacro %}

@@ -92,3 +92,18 @@
     {%- for type in types -%}{%- do parts.append("coalesce(key_" ~ type.name ~ ", '')") -%}{%- endfor -%}
     {{ return(dbt.hash(parts | join(" || '>' || "))) }}
 {%- endmacro %}
+
+{# Whose an identifier is: from the CTEs `components`, `components_named` and `nodes`. #}
+{% macro identifiers_resolved() -%}
+    select
+        components_named.canonical_id,
+        nodes.identifier_key,
+        nodes.identifier_type,
+        nodes.identifier_value,
+        components.tier as identity_tier
+    from components
+    inner join components_named
+        on components.component = components_named.component
+    inner join nodes
+        on components.node = nodes.identifier_key
+{%- endmacro %}

@@ -37,6 +37,18 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# The identifiers about which the last build published something, as a query; none in a full build. #}
+{% macro published_by_last_build() -%}
+    {%- if is_delta() -%}
+    select identifier_key
+    from {{ identity_table('int_identity_assignments') }}
+    where build_id in (select former_build_id from {{ ref('int_identity_build_begun') }})
+    {%- else -%}
+    select cast(null as {{ dbt.type_string() }}) as identifier_key
+    where 1 = 0
+    {%- endif -%}
+{%- endmacro %}
+
 {#
   Whether no later moment than this one was ever recorded in this state model: what was published is never written again,
   and a build as of an earlier moment appends nothing.

@@ -7,7 +7,7 @@
 
   The table has one row per node: `node`; `component`, the node of its component that was received first; `tier`, how
   surely the node belongs to the strongest identifier of its component: by the weakest link of the best way there;
-  `territory`, the component as it would be without rules: nothing outside of it has a say in it.
+  `territory`, the component as it would be without rules: nothing outside of it has a say in it; `resolved_in`, the build.
 
   In a build by what changed (`is_delta`; the config `touched` names the model of the touched identifiers) the territories
   of touched identifiers, and of those that they are linked to now, are resolved again and the others stand.
@@ -77,7 +77,7 @@
 {%- endmacro %}
 
 
-{# Resolves nodes and links, given as SQL and relations; returns the SQL of (node, component, tier, territory). #}
+{# Resolves nodes and links, given as SQL and relations; returns the SQL of (node, component, tier, territory, resolved_in). #}
 {% macro identity_components_sql(made, links_sql, seen, decisions) -%}
     {%- set rules = identity_rules() -%}
     {%- set type_no = [] -%}
@@ -176,7 +176,8 @@
                 when placed.strict_id = components.strict_id then 'strict'
                 else 'loose'
             end as tier,
-            {{ 'coalesce(territories.territory, components.founder)' if torn else 'components.founder' }} as territory
+            {{ 'coalesce(territories.territory, components.founder)' if torn else 'components.founder' }} as territory,
+            '{{ invocation_id }}' as resolved_in
         from {{ ns.placed }} as placed
         inner join {{ nodes }} as nodes
             on placed.node_id = nodes.node_id

@@ -1,5 +1,6 @@
-{#- the events as the last build left them, which says what is new since -#}
-{%- set former_events = load_relation(identity_table('int_events_with_identifiers')) if execute else none -%}
+{#- the events as the last build left them -#}
+{%- set events_built = identity_table('int_events_with_identifiers') -%}
+{%- set former_events = load_relation(events_built) if execute else none -%}
 
 with events as (
 
@@ -20,26 +21,26 @@ batches as (
 
 ),
 
+{% if former_events %}
 former_batches as (
 
     select
-        {% if former_events %}
         batch_id,
         count(*) as row_count,
         sum(line) as line_sum,
         sum({{ epoch_microseconds('received_at') }} % 1000000007) as received_sum
     from {{ former_events }}
     group by batch_id
-        {% else %}
-        batch_id,
-        row_count,
-        line_sum,
-        received_sum
-    from batches
-    where 1 = 0
-        {% endif %}
 
 ),
+{% else %}
+former_batches as (
+
+    select * from batches
+    where 1 = 0
+
+),
+{% endif %}
 
 changed as (
 

@@ -1,4 +1,4 @@
-{#- what came and what went since the last build; nothing in a full one, for which everything is new -#}
+{#- what came and what went since the last build; nothing in a full one -#}
 {%- set types = identity_rules().types -%}
 {%- set former_events = identity_table('int_events_with_identifiers') -%}
 -- depends_on: {{ ref('int_identity_build_begun') }}
@@ -15,7 +15,7 @@ with batches_changed as (
 events as (
 
     select * from {{ ref('stg_events__events') }}
-    where batch_id in (select batch_id from batches_changed)
+    where {{ is_touched('batches_changed', ['batch_id'], touched_column='batch_id') }}
 
 ),
 
@@ -36,7 +36,7 @@ events_before as (
 
     {% if by_delta %}
     select * from {{ former_events }}
-    where batch_id in (select batch_id from batches_changed)
+    where {{ is_touched('batches_changed', ['batch_id'], touched_column='batch_id') }}
     {% else %}
     select * from events_now
     where 1 = 0

@@ -1,8 +1,19 @@
+{{ config(
+    materialized='maintained',
+    touched='int_events_identified_again',
+    touched_by=['event_id'],
+    touched_column='event_id'
+) }}
+
+{% set touched = ref('int_events_identified_again') %}
+{% set by_delta = is_delta() %}
+
 {% set types = identity_rules().types %}
 
 with events_with_identifiers as (
 
     select * from {{ ref('int_events_with_identifiers') }}
+    where {{ touched_only(by_delta, touched, ['event_id'], touched_column='event_id') }}
 
 ),
 

@@ -1,3 +1,13 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_named_again',
+    touched_by=['identifier_key']
+) }}
+
+{% set changes = ref('int_identifiers_resolved_changed') %}
+-- depends_on: {{ ref('int_identifiers_named_again') }}
+{% set by_delta = is_delta() %}
+
 with components as (
 
     select * from {{ ref('int_identity_components') }}
@@ -16,20 +26,25 @@ nodes as (
 
 ),
 
+{% if by_delta %}
 resolved as (
 
     select
-        components_named.canonical_id,
-        nodes.identifier_key,
-        nodes.identifier_type,
-        nodes.identifier_value,
-        components.tier as identity_tier
-    from components
-    inner join components_named
-        on components.component = components_named.component
-    inner join nodes
-        on components.node = nodes.identifier_key
+        canonical_id,
+        identifier_key,
+        identifier_type,
+        identifier_value,
+        identity_tier
+    from {{ changes }}
+    where canonical_id is not null
 
 )
+{% else %}
+resolved as (
+
+    {{ identifiers_resolved() }}
+
+)
+{% endif %}
 
 select * from resolved

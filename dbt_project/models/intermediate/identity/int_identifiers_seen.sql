@@ -26,9 +26,7 @@ sightings as (
     from observations
     where
         key_{{ type.name }} is not null
-        {% if by_delta %}
-        and {{ is_touched(touched, ['key_' ~ type.name]) }}
-        {% endif %}
+        and {{ touched_only(by_delta, touched, ['key_' ~ type.name]) }}
     {% if not loop.last %}
     union all
     {% endif %}

@@ -19,9 +19,7 @@ with edges as (
     select * from {{ ref('int_identity_edges') }}
     where
         tier <> 'operator'
-        {% if by_delta %}
-        and {{ is_touched(touched, ['from_key', 'to_key']) }}
-        {% endif %}
+        and {{ touched_only(by_delta, touched, ['from_key', 'to_key']) }}
 
 ),
 
@@ -35,9 +33,7 @@ seen_with as (
         first_seen_at,
         last_seen_at
     from edges
-    {% if by_delta %}
-    where {{ is_touched(touched, ['from_key']) }}
-    {% endif %}
+    where {{ touched_only(by_delta, touched, ['from_key']) }}
     union all
     select
         to_key as identifier_key,
@@ -47,9 +43,7 @@ seen_with as (
         first_seen_at,
         last_seen_at
     from edges
-    {% if by_delta %}
-    where {{ is_touched(touched, ['to_key']) }}
-    {% endif %}
+    where {{ touched_only(by_delta, touched, ['to_key']) }}
 
 ),
 

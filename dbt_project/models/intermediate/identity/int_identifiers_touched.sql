@@ -1,7 +1,8 @@
 {#- identifiers about which something came or went since the last build; none in a full one -#}
 {% set types = identity_rules().types %}
 {% set by_delta = is_delta() %}
-{% set former_decisions = load_relation(identity_table('int_identity_decisions_applied')) if by_delta else none %}
+{% set applied = identity_table('int_identity_decisions_applied') %}
+{% set former_decisions = load_relation(applied) if by_delta else none %}
 
 with observations_changed as (
 

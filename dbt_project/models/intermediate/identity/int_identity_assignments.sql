@@ -4,9 +4,13 @@
     full_refresh=false
 ) }}
 
+{% set touched = ref('int_identifiers_named_again') %}
+{% set by_delta = is_delta() %}
+
 with identifiers_resolved as (
 
     select * from {{ ref('int_identifiers_resolved') }}
+    where {{ touched_only(by_delta, touched, ['identifier_key']) }}
 
 ),
 
@@ -17,9 +21,16 @@ components_named as (
 
 ),
 
-published as (
+ever_published as (
 
     {{ published_before() }}
+
+),
+
+published as (
+
+    select * from ever_published
+    where {{ touched_only(by_delta, touched, ['identifier_key']) }}
 
 ),
 

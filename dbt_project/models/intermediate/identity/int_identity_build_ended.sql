@@ -1,6 +1,15 @@
--- written when every model that is maintained by what was touched stands
--- depends_on: {{ ref('int_identity_decisions_applied') }}
--- depends_on: {{ ref('int_identity_components') }}
+-- written when everything stands that this build or the next one takes from the last
+{% for model in (
+    'int_events_identified',
+    'int_identity_assignments',
+    'int_identity_decisions_applied',
+    'int_identity_links_held',
+    'identity_changes',
+    'identity_graph',
+    'identity_graph_history',
+) %}
+-- depends_on: {{ ref(model) }}
+{% endfor %}
 select
     build_id,
     is_full,

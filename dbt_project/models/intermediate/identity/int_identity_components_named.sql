@@ -1,3 +1,12 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_named_again',
+    touched_by=['component']
+) }}
+
+{% set touched = ref('int_identifiers_named_again') %}
+{% set by_delta = is_delta() %}
+
 {% set moment_text = 'cast(' ~ as_of() ~ ' as ' ~ dbt.type_string() ~ ')' %}
 
 with components as (
@@ -26,7 +35,9 @@ founders as (
     from components
     inner join nodes
         on components.component = nodes.identifier_key
-    where components.node = components.component
+    where
+        components.node = components.component
+        and {{ touched_only(by_delta, touched, ['components.component']) }}
 
 ),
 
@@ -34,7 +45,7 @@ founders as (
 standing_ids as (
 
     {{ deduplicate(
-        '(select * from ids_placed where component is not null) as ids_somewhere',
+        '(select * from ids_placed where component in (select component from founders)) as ids_somewhere',
         'component',
         'anchor_received_at, canonical_id'
     ) }}

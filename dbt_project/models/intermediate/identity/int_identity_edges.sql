@@ -41,9 +41,7 @@ identifier_types as (
     from identifiers
     where
         refused_because is null
-        {% if by_delta %}
-        and {{ is_touched(touched, ['identifier_key']) }}
-        {% endif %}
+        and {{ touched_only(by_delta, touched, ['identifier_key']) }}
     group by identifier_key
 
 ),
@@ -67,9 +65,9 @@ pairs as (
     where
         key_{{ from_type }} is not null
         and key_{{ to_type }} is not null
-        {% if by_delta %}
-        and {{ is_touched(touched, ['key_' ~ from_type, 'key_' ~ to_type], all_of=true) }}
-        {% endif %}
+        and {{ touched_only(
+            by_delta, touched, ['key_' ~ from_type, 'key_' ~ to_type], all_of=true
+        ) }}
     {% if not loop.last %}
     union all
     {% endif %}
@@ -121,9 +119,9 @@ decided_edges as (
         on decisions.to_key = to_types.identifier_key
     where
         decisions.decision = 'join'
-        {% if by_delta %}
-        and {{ is_touched(touched, ['decisions.from_key', 'decisions.to_key'], all_of=true) }}
-        {% endif %}
+        and {{ touched_only(
+            by_delta, touched, ['decisions.from_key', 'decisions.to_key'], all_of=true
+        ) }}
 
 ),
 

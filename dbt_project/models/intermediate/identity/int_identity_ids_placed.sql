@@ -1,3 +1,13 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identity_ids_touched',
+    touched_by=['canonical_id'],
+    touched_column='canonical_id'
+) }}
+
+{% set touched = ref('int_identity_ids_touched') %}
+{% set by_delta = is_delta() %}
+
 with components as (
 
     select * from {{ ref('int_identity_components') }}
@@ -10,11 +20,41 @@ published as (
 
 ),
 
+{% if by_delta %}
+-- the ids that are placed again, and everything ever published of the identifiers that ever had one of them
+published_of_touched as (
+
+    select * from published
+    where {{ is_touched(touched, ['canonical_id'], touched_column='canonical_id') }}
+
+),
+
+published_to_place as (
+
+    select * from published
+    where {{ is_touched('published_of_touched', ['identifier_key']) }}
+
+),
+{% else %}
+published_of_touched as (
+
+    select * from published
+    where canonical_id is not null
+
+),
+
+published_to_place as (
+
+    select * from published
+
+),
+{% endif %}
+
 -- the identifier that an id was given for, or the one that took its place
 anchors as (
 
     {{ deduplicate(
-        '(select * from published where is_anchor) as anchor_rows',
+        '(select * from published_of_touched where is_anchor) as anchor_rows',
         'canonical_id',
         'build_number desc, identifier_key'
     ) }}
@@ -23,7 +63,7 @@ anchors as (
 
 current_assignments as (
 
-    {{ deduplicate('published', 'identifier_key', 'build_number desc') }}
+    {{ deduplicate('published_to_place', 'identifier_key', 'build_number desc') }}
 
 ),
 
@@ -45,7 +85,7 @@ ever_assigned as (
     select distinct
         canonical_id,
         identifier_key
-    from published
+    from published_of_touched
 
 ),
 

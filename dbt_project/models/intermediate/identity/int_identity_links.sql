@@ -41,9 +41,7 @@ links as (
             edges.tier = 'operator'
             or (shared_from.identifier_key is null and shared_to.identifier_key is null)
         )
-        {% if by_delta %}
-        and {{ is_touched(touched, ['edges.from_key', 'edges.to_key']) }}
-        {% endif %}
+        and {{ touched_only(by_delta, touched, ['edges.from_key', 'edges.to_key']) }}
     group by
         least(edges.from_key, edges.to_key),
         greatest(edges.from_key, edges.to_key),

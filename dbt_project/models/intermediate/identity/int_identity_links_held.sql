@@ -1,3 +1,12 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_resolved_again',
+    touched_by=['from_key', 'to_key']
+) }}
+
+{% set touched = ref('int_identifiers_resolved_again') %}
+{% set by_delta = is_delta() %}
+
 {% set rules = identity_rules() %}
 {% set decided_mark = "case when links.is_decided then '!' else '' end" %}
 
@@ -44,7 +53,9 @@ held as (
         on links.from_key = from_components.node
     inner join components as to_components
         on links.to_key = to_components.node
-    where from_components.component <> to_components.component
+    where
+        from_components.component <> to_components.component
+        and {{ touched_only(by_delta, touched, ['links.from_key', 'links.to_key']) }}
 
 ),
 

@@ -18,9 +18,7 @@ identifiers as (
     select * from {{ ref('int_identifiers_checked') }}
     where
         refused_because is null
-        {% if by_delta %}
-        and {{ is_touched(touched, ['identifier_key']) }}
-        {% endif %}
+        and {{ touched_only(by_delta, touched, ['identifier_key']) }}
 
 ),
 

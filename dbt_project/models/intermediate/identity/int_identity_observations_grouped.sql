@@ -8,7 +8,7 @@
 {% set types = identity_rules().types %}
 {% set changes = ref('int_identity_observations_changed') %}
 {% set by_delta = is_delta() %}
-{#- what goes takes its group along to be counted again; what only comes is added to what was counted -#}
+{#- what goes has its group counted again; what only comes is added to what was counted -#}
 {% set counts_again = not by_delta
     or number_of('select sum(removed_count) as removed_count from ' ~ changes) > 0 %}
 

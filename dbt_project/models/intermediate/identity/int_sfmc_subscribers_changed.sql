@@ -1,4 +1,4 @@
-{#- what came and what went since the last build; nothing in a full one, for which everything is new -#}
+{#- what came and what went since the last build; nothing in a full one -#}
 {%- set types = identity_rules().types -%}
 {%- set former_subscribers = identity_table('int_sfmc_subscribers_with_identifiers') -%}
 -- depends_on: {{ ref('int_identity_build_begun') }}
@@ -32,7 +32,7 @@ subscribers_before as (
 subscribers_new as (
 
     select * from subscribers
-    where row_id not in (select row_id from subscribers_before)
+    where not {{ is_touched('subscribers_before', ['row_id'], touched_column='row_id') }}
 
 ),
 
@@ -49,7 +49,7 @@ changed as (
         subscribers_before.*,
         true as is_removed
     from subscribers_before
-    where row_id not in (select row_id from subscribers)
+    where not {{ is_touched('subscribers', ['row_id'], touched_column='row_id') }}
 
 )
 

@@ -4,11 +4,29 @@
     full_refresh=false
 ) }}
 
+{% set touched = ref('int_identifiers_named_again') %}
+{% set by_delta = is_delta() %}
+
 with identifiers_resolved as (
 
     select * from {{ ref('int_identifiers_resolved') }}
 
 ),
+
+{% if by_delta %}
+identifiers_named_again as (
+
+    select * from identifiers_resolved
+    where {{ is_touched(touched, ['identifier_key']) }}
+
+),
+{% else %}
+identifiers_named_again as (
+
+    select * from identifiers_resolved
+
+),
+{% endif %}
 
 edges as (
 
@@ -29,9 +47,16 @@ decisions as (
 
 ),
 
-published as (
+ever_published as (
 
     {{ published_before(schema_of=ref('int_identity_assignments')) }}
+
+),
+
+published as (
+
+    select * from ever_published
+    where {{ touched_only(by_delta, touched, ['identifier_key']) }}
 
 ),
 
@@ -43,9 +68,20 @@ former_assignments as (
 
 former_ids as (
 
-    select distinct canonical_id
+    select canonical_id
     from former_assignments
     where canonical_id is not null
+    {% if by_delta %}
+    union
+    -- whoever is not named again is who he was
+    select canonical_id
+    from identifiers_resolved
+    where
+        canonical_id in (select canonical_id from identifiers_named_again)
+        and not {{ is_touched(touched, ['identifier_key']) }}
+    {% else %}
+    group by canonical_id
+    {% endif %}
 
 ),
 
@@ -59,15 +95,15 @@ current_ids as (
 moved as (
 
     select
-        coalesce(identifiers_resolved.identifier_key, former_assignments.identifier_key)
+        coalesce(identifiers_named_again.identifier_key, former_assignments.identifier_key)
             as identifier_key,
-        identifiers_resolved.canonical_id,
+        identifiers_named_again.canonical_id,
         former_assignments.canonical_id as former_canonical_id
-    from identifiers_resolved
+    from identifiers_named_again
     full join former_assignments
-        on identifiers_resolved.identifier_key = former_assignments.identifier_key
+        on identifiers_named_again.identifier_key = former_assignments.identifier_key
     where
-        coalesce(identifiers_resolved.canonical_id, '')
+        coalesce(identifiers_named_again.canonical_id, '')
         <> coalesce(former_assignments.canonical_id, '')
 
 ),

@@ -1,6 +1,16 @@
+{{ config(
+    materialized='maintained',
+    touched='int_identifiers_named_again',
+    touched_by=['identifier_key']
+) }}
+
+{% set touched = ref('int_identifiers_named_again') %}
+{% set by_delta = is_delta() %}
+
 with identifiers_resolved as (
 
     select * from {{ ref('int_identifiers_resolved') }}
+    where {{ touched_only(by_delta, touched, ['identifier_key']) }}
 
 ),
 
