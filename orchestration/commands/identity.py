@@ -108,6 +108,7 @@ def audit(
         f"{totals['people']:,} people of {totals['identifiers']:,} identifiers; "
         f"{totals['shared_identifiers']:,} shared identifiers belong to nobody"
     )
+    typer.echo(_build_told(told["build"]))
     section("People by number of identifiers", told["sizes"], "{identifiers:>10}  {people:>8,}")
     section(
         "Largest people",
@@ -128,6 +129,18 @@ def audit(
         "{changed_at}  {new_people:,} new people, {joins:,} joins, {merges:,} merges, {splits:,} splits, "
         "{leaves:,} left, {holds:,} held, {releases:,} released",
     )
+
+
+def _build_told(build: dict[str, Any]) -> str:
+    """The last build in one sentence."""
+    how = (
+        f"in full: {build['is_full_because']}"
+        if build["is_full"]
+        else f"by what changed: {build['identifiers_touched']:,} identifiers touched, "
+        f"{build['identifiers_resolved_again']:,} resolved again"
+    )
+    not_whole = "" if build["is_whole"] else "; it did not end, so the next one is in full"
+    return f"Last built as of {build['as_of']}, {how}{not_whole}"
 
 
 @identity_app.command()

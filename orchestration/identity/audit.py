@@ -10,6 +10,7 @@ from orchestration.sql_files import one_row, rows
 def audit_identity(connection: duckdb.DuckDBPyConnection, *, most: int) -> dict[str, Any]:
     """One JSON-ready document; `most` is how many people and builds are listed."""
     return {
+        "build": one_row(connection, "identity_audit_build"),
         "totals": one_row(connection, "people_counts"),
         "sizes": rows(connection, "identity_audit_sizes"),
         "largest": rows(connection, "identity_audit_components", {"most": most}),

@@ -28,6 +28,7 @@ STAGES = {
     "stages_collector": ("single", "batch"),
     "stages_ingestion": ("append", "validate", "validate_narrow", "replay", "load", "ingest"),
     "stages_identity": ("ordinary", "hub", "chain_sorted", "chain_shuffled"),
+    "stages_identity_changes": ("changes",),
     "stages_models": ("build",),
     "stages_activation": ("planning", "sandbox", "files"),
 }

@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.dbt_project.identity_house import IDENTITY, IdentityHouse, Seen
@@ -64,12 +66,18 @@ COLUMNS = {
 SELECT = (*IDENTITY, "+int_events_identified")
 
 
-def changed(house: IdentityHouse, chance: random.Random, alive: list[str], tick: int, worlds: int) -> None:
-    """One tick in worlds that share no identifier: some of them grow, lose evidence, or are decided about."""
+def changed(
+    house: IdentityHouse, chance: random.Random, alive: dict[str, Seen], tick: int, worlds: int
+) -> None:
+    """One tick in worlds that share no identifier: they grow, repeat or lose evidence, are decided about."""
+    repeated = chance.sample(sorted(alive), len(alive) // 40)
+    house.add(replace(alive[event_id], arrived_day=tick + 0.95) for event_id in repeated)
     house.add(events := list(_grown(chance, tick, worlds)))
-    gone = chance.sample(alive, len(alive) // 20)
+    gone = chance.sample(sorted(alive), len(alive) // 20)
     house.erase(gone)
-    alive[:] = sorted(set(alive) - set(gone)) + [event.event_id for event in events]
+    for event_id in gone:
+        del alive[event_id]
+    alive |= {event.event_id: event for event in events}
     known = house.rows("select identifier_type, raw_value from raw.identifiers order by all")
     for number in range(worlds // 8):
         world = chance.randrange(worlds)
@@ -122,6 +130,30 @@ def test_what_was_touched_is_all_that_had_to_be_built(tmp_path: Path) -> None:
     run_worlds(tmp_path, seed=20261125, ticks=3, worlds=60)
 
 
+def test_what_can_not_be_built_on_is_built_in_full(tmp_path: Path) -> None:
+    """After a part was built, or beside a load that was killed, a build is a full one and says why."""
+    house = IdentityHouse(tmp_path)
+    how = "select is_full_because from intermediate.int_identity_build_begun"
+    house.add(Seen(f"e{number}", 0, user_id=f"u{number}", anonymous_id="d") for number in range(9))
+    house.build(day=1)
+    assert house.rows(how) == [("it is the first",)]
+
+    house.build(day=2, select=("int_identity_edges",))
+    house.build(day=3)
+    assert house.rows(how) == [("the last build did not build all of it",)]
+
+    with duckdb.connect(str(house.warehouse)) as connection:
+        connection.execute("delete from raw.event_batches")
+    house.build(day=4)
+    assert house.rows(how) == [("a load is not finished",)]
+    with duckdb.connect(str(house.warehouse)) as connection:
+        connection.execute("insert into raw.event_batches by name select distinct batch_id from raw.events")
+    house.build(day=5)
+    assert house.rows(how) == [("the last build saw an unfinished load",)]
+    house.build(day=6)
+    assert house.rows(how) == [(None,)]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(4))
@@ -132,7 +164,7 @@ def test_many_random_worlds_by_what_changed(tmp_path: Path, seed: int) -> None:
 
 def run_worlds(folder: Path, *, seed: int, ticks: int, worlds: int) -> None:
     """A first build, then ticks of change, each compared with a full build."""
-    house, chance, alive = IdentityHouse(folder / "house"), random.Random(seed), list[str]()
+    house, chance, alive = IdentityHouse(folder / "house"), random.Random(seed), dict[str, Seen]()
     changed(house, chance, alive, 0, worlds)
     house.build(day=1, rules=RULES, select=SELECT)
     for tick in range(1, ticks):
