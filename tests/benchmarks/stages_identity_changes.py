@@ -22,8 +22,7 @@ EVENTS = """
 create or replace temporary table made as
 select
     range as event,
-    cast(range % {people} as bigint) as person,
-    cast(range // {people} as bigint) as turn
+    cast(range % {people} as bigint) as person
 from range({first}, {last});
 
 insert into raw.events by name

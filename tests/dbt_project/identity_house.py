@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -128,6 +129,36 @@ class IdentityHouse:
                 connection.register("given", table)
                 connection.execute(f"insert into raw.{name} by name select * from given")
                 connection.unregister("given")
+
+    def add_subscribers(self, subscribers: Iterable[tuple[str, str]], *, day: float) -> str:
+        """One file of the legacy cloud, of known keys and addresses; returns the name to remove it by."""
+        subscribers = list(subscribers)
+        created = f"{START + timedelta(days=day):%m/%d/%Y %I:%M:%S %p}"
+        name = sha256(f"{created} {subscribers}".encode()).hexdigest()
+        rows = [
+            {
+                "subscriber_key": key,
+                "email_address": address,
+                "date_created": created,
+                "row_id": f"{key}/{address}/{created}",
+                "file_sha256": name,
+                "line": number + 1,
+            }
+            for number, (key, address) in enumerate(subscribers)
+        ]
+        files = [{"file_sha256": name, "status": "accepted", "row_count": len(rows)}]
+        with duckdb.connect(str(self.warehouse)) as connection:
+            for table, given in (("legacy_sfmc__subscribers", rows), ("legacy_files", files)):
+                connection.register("given", pa.Table.from_pylist(given, schema=RAW_TABLES[table]))
+                connection.execute(f"insert into raw.{table} by name select * from given")
+                connection.unregister("given")
+        return name
+
+    def remove_subscribers(self, name: str) -> None:
+        """Take a file of the legacy cloud away again."""
+        with duckdb.connect(str(self.warehouse)) as connection:
+            for table in ("legacy_sfmc__subscribers", "legacy_files"):
+                connection.execute(f"delete from raw.{table} where file_sha256 = ?", [name])
 
     def decide(self, decision: str, a: tuple[str, str], b: tuple[str, str], *, day: float) -> None:
         """An operator's decision about two identifiers, given as (type, value)."""

@@ -41,6 +41,7 @@ RULES = {
 }
 TABLES = (
     "intermediate.int_events_with_identifiers",
+    "intermediate.int_sfmc_subscribers_with_identifiers",
     "intermediate.int_identity_observations_grouped",
     "intermediate.int_identity_edges",
     "intermediate.int_identifiers_seen",
@@ -79,12 +80,26 @@ def changed(
         del alive[event_id]
     alive |= {event.event_id: event for event in events}
     known = house.rows("select identifier_type, raw_value from raw.identifiers order by all")
+    _import_subscribers(house, chance, known, tick)
     for number in range(worlds // 8):
         world = chance.randrange(worlds)
         own = [(kind, value) for kind, value in known if value.split("_")[0][1:] == str(world)]
         if len(own) > 1:
             decision = chance.choice(("join", "keep_apart", "withdraw"))
             house.decide(decision, *chance.sample(own, 2), day=tick + number / worlds)
+
+
+def _import_subscribers(
+    house: IdentityHouse, chance: random.Random, known: list[tuple[str, str]], tick: int
+) -> None:
+    """Two files of the legacy cloud, of customers and addresses of one world; an earlier file goes."""
+    former = house.rows("select file_sha256 from raw.legacy_files order by file_sha256")
+    if former:
+        house.remove_subscribers(chance.choice(former)[0])
+    ids, addresses = ([v for kind, v in known if kind == wanted] for wanted in ("user_id", "email"))
+    pairs = [(i, a) for i in ids for a in addresses if i[1:].split("_")[0] == a[1:].split("_")[0]]
+    for _ in range(2):
+        house.add_subscribers(chance.sample(pairs, len(pairs) // 10), day=tick - chance.randrange(500))
 
 
 def _grown(chance: random.Random, tick: int, worlds: int) -> Iterator[Seen]:

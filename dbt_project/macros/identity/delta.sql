@@ -7,11 +7,14 @@
 
 {# Whether the model that is being compiled is built by what was touched. #}
 {% macro is_delta() -%}
-    {%- if not execute or model.resource_type != 'model' or model.config.materialized == 'unit' -%}{{ return(false) }}{%- endif -%}
-    {%- set begun = load_relation(identity_build('begun')) -%}
-    {%- if begun is none -%}{{ return(false) }}{%- endif -%}
-    {{ return(number_of(
-        'select count(*) as delta_count from ' ~ begun ~ " where not is_full and build_id = '" ~ invocation_id ~ "'"
+    {{ return(model.resource_type == 'model' and model.config.materialized != 'unit' and is_begun_by_this_command('not is_full')) }}
+{%- endmacro %}
+
+{# Whether this command has begun a build of identity, one that meets a condition. #}
+{% macro is_begun_by_this_command(condition='1 = 1') -%}
+    {%- set begun = load_relation(identity_build('begun')) if execute else none -%}
+    {{ return(begun is not none and number_of(
+        'select count(*) as build_count from ' ~ begun ~ " where build_id = '" ~ invocation_id ~ "' and " ~ condition
     ) == 1) }}
 {%- endmacro %}
 
@@ -87,8 +90,8 @@
 {%- endmacro %}
 
 {#
-  A condition of a build by what was touched: one of the columns names a touched identifier, or with `all_of` each that is
-  not null does. `touched` is the relation of the touched keys.
+  A condition of a build by what was touched: one of the columns is among the touched keys, or with `all_of` every one.
+  `touched` is the relation of those keys, `touched_column` its column.
 #}
 {% macro is_touched(touched, columns, all_of=false, touched_column='identifier_key') -%}
     {%- set conditions = [] -%}

@@ -49,19 +49,11 @@
 {# Makes the table of all rows; what stands on it can not build on what was touched any more, unless this is a whole build. #}
 {% macro make_anew(target_relation, existing_relation, rows_sql) -%}
     {%- set ended = load_relation(identity_build('ended')) -%}
-    {%- if ended is not none and not is_whole_build() -%}
+    {%- if ended is not none and not is_begun_by_this_command() -%}
         {%- do run_query('delete from ' ~ ended) -%}
     {%- endif -%}
     {%- if existing_relation is not none -%}{%- do adapter.drop_relation(existing_relation) -%}{%- endif -%}
     {% call statement('main') -%}
         {{ create_table_as(False, target_relation, rows_sql) }}
     {%- endcall %}
-{%- endmacro %}
-
-{# Whether this command has begun a build of identity: then it is told by `int_identity_build_ended` whether it was whole. #}
-{% macro is_whole_build() -%}
-    {%- set begun = load_relation(identity_build('begun')) -%}
-    {{ return(begun is not none and number_of(
-        'select count(*) as build_count from ' ~ begun ~ " where build_id = '" ~ invocation_id ~ "'"
-    ) == 1) }}
 {%- endmacro %}

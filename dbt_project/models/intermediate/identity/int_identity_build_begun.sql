@@ -2,19 +2,19 @@
 {% set batches = ref('int_event_batches_changed') %}
 {#- in a killed load the rows come before their commit -#}
 {% set unfinished %}
-    select events.batch_id
-    from {{ ref('stg_events__events') }} as events
-    left join {{ ref('stg_ingestion__event_batches') }} as batches
-        on events.batch_id = batches.batch_id
-    where batches.batch_id is null
+    select batch_id
+    from (select distinct batch_id from {{ ref('stg_events__events') }}) as batches
+    where not {{ is_touched(ref('stg_ingestion__event_batches'), ['batch_id'], touched_column='batch_id') }}
     union all
-    select subscribers.file_sha256
-    from {{ source('raw', 'legacy_sfmc__subscribers') }} as subscribers
-    left join {{ ref('stg_ingestion__legacy_files') }} as files
-        on
-            subscribers.file_sha256 = files.file_sha256
-            and files.file_status = 'accepted'
-    where files.file_sha256 is null
+    select file_sha256
+    from (
+        select distinct file_sha256 from {{ source('raw', 'legacy_sfmc__subscribers') }}
+    ) as files
+    where not {{ is_touched(
+        "(select file_sha256 from " ~ ref('stg_ingestion__legacy_files') ~ " where file_status = 'accepted') as accepted",
+        ['file_sha256'],
+        touched_column='file_sha256'
+    ) }}
 {% endset %}
 {% set former, reason, fingerprint = none, 'it is the first', '' %}
 {% if execute and load_relation(batches) %}

@@ -13,20 +13,12 @@ with identifiers_resolved as (
 
 ),
 
-{% if by_delta %}
 identifiers_named_again as (
 
     select * from identifiers_resolved
-    where {{ is_touched(touched, ['identifier_key']) }}
+    where {{ touched_only(by_delta, touched, ['identifier_key']) }}
 
 ),
-{% else %}
-identifiers_named_again as (
-
-    select * from identifiers_resolved
-
-),
-{% endif %}
 
 edges as (
 
