@@ -145,7 +145,11 @@ def resolve(
                 strict.join(link.from_key, link.to_key)
                 if link.tier <= EXACT:
                     exact.join(link.from_key, link.to_key)
-    return {node: placed(node, nodes, (exact, strict, final), rules) for node in nodes}
+    heads = {part: heads_of(members, nodes, rules) for part, members in final.members.items()}
+    return {
+        node: (heads[final.part[node]][0], tier_of(node, heads[final.part[node]][1], exact, strict))
+        for node in nodes
+    }
 
 
 def longest_run_within_size(members: Iterable[str], ordered: list[Link], most: int) -> list[Link]:
@@ -191,14 +195,15 @@ def breaks(limit: Limit, left: list[Node], right: list[Node]) -> bool:
     return any(sum(start <= moment <= end for start, end in spans) > limit.most for moment, _ in spans)
 
 
-def placed(
-    node: str, nodes: Mapping[str, Node], levels: tuple[Parts, Parts, Parts], rules: Rules
-) -> tuple[str, str]:
-    exact, strict, final = levels
-    members = final.of(node)
+def heads_of(members: Iterable[str], nodes: Mapping[str, Node], rules: Rules) -> tuple[str, str]:
+    """The founder of a component, received first, and its anchor, the strongest."""
     strength = {each: rules.kinds.index(nodes[each].kind) for each in members}
-    founder = min(members, key=lambda each: (nodes[each].received_at, strength[each], each))
-    anchor = min(members, key=lambda each: (strength[each], nodes[each].received_at, each))
+    founder = min(strength, key=lambda each: (nodes[each].received_at, strength[each], each))
+    anchor = min(strength, key=lambda each: (strength[each], nodes[each].received_at, each))
+    return founder, anchor
+
+
+def tier_of(node: str, anchor: str, exact: Parts, strict: Parts) -> str:
     if exact.part[node] == exact.part[anchor]:
-        return founder, "exact"
-    return founder, "strict" if strict.part[node] == strict.part[anchor] else "loose"
+        return "exact"
+    return "strict" if strict.part[node] == strict.part[anchor] else "loose"
