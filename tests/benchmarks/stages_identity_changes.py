@@ -16,7 +16,7 @@ import duckdb
 from ingestion.raw_tables import RAW_TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ("+int_identity_build_ended", "+identity_redirects")
+MODELS = ("+int_identity_build_ended",)
 # per person some nine events, three devices, an address; one event in twelve carries the address
 EVENTS = """
 create or replace temporary table made as

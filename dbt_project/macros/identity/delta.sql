@@ -90,6 +90,39 @@
 {%- endmacro %}
 
 {#
+  The batches of which rows came or went, as a query: batch_id, row_count, former_row_count. `now` is the name of a CTE with
+  the rows, `before` the relation of the former ones, or none; both have a batch_id. A row of a batch never changes, it
+  comes or goes: `sums`, aggregates of any kind, tell which batch lost or won one.
+#}
+{% macro batches_changed(now, before, sums) -%}
+    {%- set columns, conditions = [], [] -%}
+    {%- for sum in sums -%}
+        {%- do columns.append(sum ~ ' as sum_' ~ loop.index) -%}
+        {%- do conditions.append('batches.sum_' ~ loop.index ~ ' <> former_batches.sum_' ~ loop.index) -%}
+    {%- endfor -%}
+    select
+        coalesce(batches.batch_id, former_batches.batch_id) as batch_id,
+        cast(coalesce(batches.row_count, 0) as bigint) as row_count,
+        cast(coalesce(former_batches.row_count, 0) as bigint) as former_row_count
+    from (
+        select batch_id, count(*) as row_count, {{ columns | join(', ') }}
+        from {{ now }}
+        group by batch_id
+    ) as batches
+    full join (
+        select batch_id, count(*) as row_count, {{ columns | join(', ') }}
+        from {{ before if before else '(select * from ' ~ now ~ ' where 1 = 0) as none_before' }}
+        group by batch_id
+    ) as former_batches
+        on batches.batch_id = former_batches.batch_id
+    where
+        batches.row_count is null
+        or former_batches.row_count is null
+        or batches.row_count <> former_batches.row_count
+        or {{ conditions | join(' or ') }}
+{%- endmacro %}
+
+{#
   A condition of a build by what was touched: one of the columns is among the touched keys, or with `all_of` every one.
   `touched` is the relation of those keys, `touched_column` its column.
 #}

@@ -1,8 +1,47 @@
+{# Events with the raw value of each identifier they carry, as a query; `events` has the columns of stg_events__events. #}
+{% macro events_with_raw_values(types, events) -%}
+    select
+        event_id,
+        event_name,
+        source_system,
+        {% for type in types if type.envelope %}
+        {{ type.envelope }} as raw_{{ type.name }},
+        {% endfor %}
+        -- most events carry no address: looking for the name is cheaper than parsing the JSON
+        {% for type in types if type.property %}
+        case
+            when event_name = 'consent_changed' and properties like '%"{{ type.name }}"%'
+                then
+                    case
+                        when {{ json_text('properties', 'identifier_type') }} = '{{ type.name }}'
+                            then {{ json_text('properties', 'identifier') }}
+                    end
+            when properties like '%"{{ type.property }}"%'
+                then {{ json_text('properties', type.property) }}
+        end as raw_{{ type.name }},
+        {% endfor %}
+        batch_id,
+        line,
+        occurred_at,
+        received_at
+    from {{ events }}
+{%- endmacro %}
+
+{# The raw values of identifiers that such events carry, each once, as a query. #}
+{% macro raw_values_of(types, events_with_values) -%}
+    {% for type in types if type.envelope or type.property %}
+    select raw_{{ type.name }} as raw_value from {{ events_with_values }}
+    {% if not loop.last %}
+    union
+    {% endif %}
+    {% endfor %}
+{%- endmacro %}
+
 {#
-  Events with the keyed hash of each identifier they carry, as a query. `events` is the name of a CTE with the columns of
-  stg_events__events, `identifiers` of one with the usable rows of int_identifiers_checked.
+  Events with the keyed hash of each identifier they carry, as a query. `events_with_values` is the name of a CTE of
+  `events_with_raw_values`, `identifiers` of one with the usable rows of int_identifiers_checked.
 #}
-{% macro events_keyed(types, events, identifiers) -%}
+{% macro events_keyed(types, events_with_values, identifiers) -%}
     select
         events_with_values.event_id,
         events_with_values.event_name,
@@ -18,33 +57,7 @@
         events_with_values.line,
         events_with_values.occurred_at,
         events_with_values.received_at
-    from (
-        select
-            event_id,
-            event_name,
-            source_system,
-            {% for type in types if type.envelope %}
-            {{ type.envelope }} as raw_{{ type.name }},
-            {% endfor %}
-            -- most events carry no address: looking for the name is cheaper than parsing the JSON
-            {% for type in types if type.property %}
-            case
-                when event_name = 'consent_changed' and properties like '%"{{ type.name }}"%'
-                    then
-                        case
-                            when {{ json_text('properties', 'identifier_type') }} = '{{ type.name }}'
-                                then {{ json_text('properties', 'identifier') }}
-                        end
-                when properties like '%"{{ type.property }}"%'
-                    then {{ json_text('properties', type.property) }}
-            end as raw_{{ type.name }},
-            {% endfor %}
-            batch_id,
-            line,
-            occurred_at,
-            received_at
-        from {{ events }}
-    ) as events_with_values
+    from {{ events_with_values }} as events_with_values
     {% for type in types if type.envelope or type.property %}
     left join {{ identifiers }} as {{ type.name }}_identifiers
         on

@@ -28,11 +28,11 @@
     {%- if config.get('touched') and is_delta() -%}
         {%- set again = identity_territories(made, target_relation, sql, seen, ref(config.get('touched'))) -%}
         {%- set resolving = [] -%}
+        {%- set fresh = scratch(
+            made, 'fresh', identity_components_sql(resolving, 'select * from ' ~ again.links, again.nodes, decisions)
+        ) -%}
         {%- do replace_touched(
-            made,
-            target_relation,
-            identity_components_sql(resolving, 'select * from ' ~ again.links, again.nodes, decisions),
-            is_touched(again.territories, ['territory'], touched_column='territory')
+            made, target_relation, fresh, is_touched(again.territories, ['territory'], touched_column='territory')
         ) -%}
         {%- do drop_scratch(resolving) -%}
     {%- else -%}

@@ -3,7 +3,8 @@
 
   In a full build it is made anew. In a build by what changed (`is_delta`) the model's SQL selects only the rows about what
   was touched, and they take the place of the former rows about the same: those of which the columns named by the config
-  `touched_by` are in the column `touched_column` of the model `touched`, one of them or, with `touched_all_of`, all.
+  `touched_by` are in the column `touched_column` of the model `touched`, one of them or, with `touched_all_of`, all. A table
+  of which no row ever goes names no such model: a row takes the place of that with the same `touched_by`.
 
   A table that is built outside of a whole build of the identity models is made anew from what it reads, and the next whole
   build is a full one.
@@ -17,12 +18,19 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {%- if is_delta() -%}
-        {%- do replace_touched(made, target_relation, sql, is_touched(
-            ref(config.require('touched')),
-            config.require('touched_by'),
-            config.get('touched_all_of', false),
-            config.get('touched_column', 'identifier_key')
-        )) -%}
+        {%- set touched_by = config.require('touched_by') -%}
+        {%- set fresh = scratch(made, 'fresh', sql) -%}
+        {%- if config.get('touched') -%}
+            {%- set is_replaced = is_touched(
+                ref(config.get('touched')),
+                touched_by,
+                config.get('touched_all_of', false),
+                config.get('touched_column', 'identifier_key')
+            ) -%}
+        {%- else -%}
+            {%- set is_replaced = is_touched(fresh, touched_by, touched_column=touched_by[0]) -%}
+        {%- endif -%}
+        {%- do replace_touched(made, target_relation, fresh, is_replaced) -%}
     {%- else -%}
         {%- do make_anew(target_relation, existing_relation, sql) -%}
     {%- endif -%}
@@ -35,9 +43,8 @@
 {% endmaterialization %}
 
 
-{# Puts the rows of `rows_sql` in the place of those that meet a condition. #}
-{% macro replace_touched(made, target_relation, rows_sql, is_replaced) -%}
-    {%- set fresh = scratch(made, 'fresh', rows_sql) -%}
+{# Puts the rows of `fresh` in the place of those that meet a condition. #}
+{% macro replace_touched(made, target_relation, fresh, is_replaced) -%}
     {%- do run_query('delete from ' ~ target_relation ~ ' where ' ~ is_replaced) -%}
     {% call statement('main') -%}
         insert into {{ target_relation }} by name select * from {{ fresh }}

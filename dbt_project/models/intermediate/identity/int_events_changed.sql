@@ -19,16 +19,30 @@ events as (
 
 ),
 
+events_with_values as (
+
+    {{ events_with_raw_values(types, 'events') }}
+
+),
+
+raw_values as (
+
+    {{ raw_values_of(types, 'events_with_values') }}
+
+),
+
 identifiers as (
 
     select * from {{ ref('int_identifiers_checked') }}
-    where refused_because is null
+    where
+        refused_because is null
+        and {{ is_touched('raw_values', ['raw_value'], touched_column='raw_value') }}
 
 ),
 
 events_now as (
 
-    {{ events_keyed(types, 'events', 'identifiers') }}
+    {{ events_keyed(types, 'events_with_values', 'identifiers') }}
 
 ),
 

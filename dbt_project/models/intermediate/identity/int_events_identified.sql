@@ -17,9 +17,21 @@ with events_with_identifiers as (
 
 ),
 
+keys_carried as (
+
+    {% for type in types if type.envelope or type.property %}
+    select key_{{ type.name }} as identifier_key from events_with_identifiers
+    {% if not loop.last %}
+    union
+    {% endif %}
+    {% endfor %}
+
+),
+
 identifiers_resolved as (
 
     select * from {{ ref('int_identifiers_resolved') }}
+    where {{ touched_only(by_delta, 'keys_carried', ['identifier_key']) }}
 
 ),
 

@@ -45,9 +45,15 @@ keyed as (
 
 )
 {% else %}
+events_with_values as (
+
+    {{ events_with_raw_values(types, 'events') }}
+
+),
+
 keyed as (
 
-    {{ events_keyed(types, 'events', 'identifiers') }}
+    {{ events_keyed(types, 'events_with_values', 'identifiers') }}
 
 )
 {% endif %}

@@ -7,6 +7,7 @@
     'identity_changes',
     'identity_graph',
     'identity_graph_history',
+    'identity_redirects',
 ) %}
 -- depends_on: {{ ref(model) }}
 {% endfor %}

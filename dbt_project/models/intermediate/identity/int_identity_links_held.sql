@@ -13,6 +13,15 @@
 with links as (
 
     select * from {{ ref('int_identity_links') }}
+    where {{ touched_only(by_delta, touched, ['from_key', 'to_key']) }}
+
+),
+
+ends as (
+
+    select from_key as identifier_key from links
+    union
+    select to_key as identifier_key from links
 
 ),
 
@@ -25,6 +34,13 @@ components as (
 nodes as (
 
     select * from {{ ref('int_identity_nodes') }}
+
+),
+
+components_of_ends as (
+
+    select * from components
+    where {{ touched_only(by_delta, 'ends', ['node']) }}
 
 ),
 
@@ -49,13 +65,11 @@ held as (
         from_components.component as from_component,
         to_components.component as to_component
     from links
-    inner join components as from_components
+    inner join components_of_ends as from_components
         on links.from_key = from_components.node
-    inner join components as to_components
+    inner join components_of_ends as to_components
         on links.to_key = to_components.node
-    where
-        from_components.component <> to_components.component
-        and {{ touched_only(by_delta, touched, ['links.from_key', 'links.to_key']) }}
+    where from_components.component <> to_components.component
 
 ),
 

@@ -77,13 +77,6 @@ former_ids as (
 
 ),
 
-current_ids as (
-
-    select distinct canonical_id
-    from identifiers_resolved
-
-),
-
 moved as (
 
     select
@@ -97,6 +90,14 @@ moved as (
     where
         coalesce(identifiers_named_again.canonical_id, '')
         <> coalesce(former_assignments.canonical_id, '')
+
+),
+
+current_ids as (
+
+    select distinct canonical_id
+    from identifiers_resolved
+    where {{ is_touched('moved', ['canonical_id'], touched_column='former_canonical_id') }}
 
 ),
 
@@ -324,31 +325,64 @@ standing_holds as (
 
 ),
 
-holds as (
+holds_changed as (
 
     select
         case when links_held.from_key is null then 'release' else 'hold' end as change_type,
-        from_people.canonical_id,
-        to_people.canonical_id as former_canonical_id,
+        links_held.from_key,
+        links_held.to_key,
         coalesce(links_held.from_key, standing_holds.identifier_key) as identifier_key,
         coalesce(links_held.to_key, standing_holds.other_identifier_key) as other_identifier_key,
-        cast(2 as bigint) as identifier_count,
         links_held.reason,
-        cast(null as {{ dbt.type_string() }}) as source_system,
         links_held.tier,
-        links_held.identity_link_id as evidence_id
+        links_held.identity_link_id
     from links_held
     full join standing_holds
         on
             links_held.from_key = standing_holds.identifier_key
             and links_held.to_key = standing_holds.other_identifier_key
-    left join identifiers_resolved as from_people
-        on links_held.from_key = from_people.identifier_key
-    left join identifiers_resolved as to_people
-        on links_held.to_key = to_people.identifier_key
     where
         links_held.from_key is null
         or standing_holds.identifier_key is null
+
+),
+
+ends_of_holds as (
+
+    select from_key as identifier_key from holds_changed
+    union
+    select to_key as identifier_key from holds_changed
+
+),
+
+people_at_holds as (
+
+    select
+        identifier_key,
+        canonical_id
+    from identifiers_resolved
+    where {{ is_touched('ends_of_holds', ['identifier_key']) }}
+
+),
+
+holds as (
+
+    select
+        holds_changed.change_type,
+        from_people.canonical_id,
+        to_people.canonical_id as former_canonical_id,
+        holds_changed.identifier_key,
+        holds_changed.other_identifier_key,
+        cast(2 as bigint) as identifier_count,
+        holds_changed.reason,
+        cast(null as {{ dbt.type_string() }}) as source_system,
+        holds_changed.tier,
+        holds_changed.identity_link_id as evidence_id
+    from holds_changed
+    left join people_at_holds as from_people
+        on holds_changed.from_key = from_people.identifier_key
+    left join people_at_holds as to_people
+        on holds_changed.to_key = to_people.identifier_key
 
 ),
 

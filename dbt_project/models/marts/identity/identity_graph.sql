@@ -17,6 +17,7 @@ with identifiers_resolved as (
 identifiers_seen as (
 
     select * from {{ ref('int_identifiers_seen') }}
+    where {{ touched_only(by_delta, touched, ['identifier_key']) }}
 
 ),
 

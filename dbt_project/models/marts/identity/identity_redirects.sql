@@ -1,3 +1,10 @@
+{{ config(materialized='maintained', touched_by=['canonical_id']) }}
+
+{% set named_again = ref('int_identifiers_named_again') %}
+{% set ids_touched = ref('int_identity_ids_touched') %}
+{% set by_delta = is_delta() %}
+{% set id_column = 'canonical_id' %}
+
 with assignments as (
 
     select * from {{ ref('int_identity_assignments') }}
@@ -16,13 +23,30 @@ components_named as (
 
 ),
 
+-- an id's answer is another only if its place is, or the name of the component there
+ids_again as (
+
+    select canonical_id from {{ ids_touched }}
+    union
+    select canonical_id
+    from ids_placed
+    where {{ is_touched(named_again, ['component']) }}
+    union
+    select canonical_id
+    from components_named
+    where {{ is_touched(named_again, ['component']) }}
+
+),
+
 published_ids as (
 
     select
         canonical_id,
         min(assigned_at) as first_published_at
     from assignments
-    where canonical_id is not null
+    where
+        canonical_id is not null
+        and {{ touched_only(by_delta, 'ids_again', ['canonical_id'], touched_column=id_column) }}
     group by canonical_id
 
 ),
@@ -30,10 +54,19 @@ published_ids as (
 -- an id given at this moment has no place from before
 standing_ids as (
 
+    select canonical_id
+    from components_named
+    where {{ touched_only(by_delta, 'ids_again', ['canonical_id'], touched_column=id_column) }}
+
+),
+
+places as (
+
     select
         canonical_id,
         component
-    from components_named
+    from ids_placed
+    where {{ touched_only(by_delta, 'ids_again', ['canonical_id'], touched_column=id_column) }}
 
 ),
 
@@ -51,10 +84,10 @@ identity_redirects as (
     from published_ids
     left join standing_ids
         on published_ids.canonical_id = standing_ids.canonical_id
-    left join ids_placed
-        on published_ids.canonical_id = ids_placed.canonical_id
+    left join places
+        on published_ids.canonical_id = places.canonical_id
     left join components_named
-        on ids_placed.component = components_named.component
+        on places.component = components_named.component
 
 )
 

@@ -13,10 +13,21 @@ with events as (
 
 ),
 
+-- numbers are grouped sooner than texts: few ids are left to look at
+repeated_hashes as (
+
+    select {{ grouping_hash('event_id') }} as id_hash
+    from events
+    group by {{ grouping_hash('event_id') }}
+    having count(*) > 1
+
+),
+
 repeated_ids as (
 
     select event_id
     from events
+    where {{ is_touched('repeated_hashes', [grouping_hash('event_id')], touched_column='id_hash') }}
     group by event_id
     having count(*) > 1
 
@@ -35,7 +46,8 @@ numbered as (
             order by events.received_at, events.segment, events.line
         ) as arrival
     from events
-    inner join repeated_ids on events.event_id = repeated_ids.event_id
+    inner join repeated_ids
+        on events.event_id = repeated_ids.event_id
 
 )
 

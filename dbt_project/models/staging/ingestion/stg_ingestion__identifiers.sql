@@ -10,6 +10,7 @@ renamed as (
         -- ids
         identifier_key,
         key_id,
+        batch_id,
 
         -- strings
         identifier_type,

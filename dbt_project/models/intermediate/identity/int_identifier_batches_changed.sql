@@ -1,0 +1,24 @@
+{#- the identifiers as the last build left them -#}
+{%- set identifiers_built = identity_table('int_identifiers_checked') -%}
+{%- set former_identifiers = load_relation(identifiers_built) if execute else none -%}
+-- depends_on: {{ ref('int_identity_build_begun') }}
+
+with identifiers as (
+
+    select
+        batch_id,
+        key_id,
+        first_seen_at as received_at
+    from {{ ref('stg_ingestion__identifiers') }}
+
+),
+
+changed as (
+
+    {{ batches_changed('identifiers', former_identifiers, [
+        'min(key_id)', 'max(key_id)', 'sum(' ~ epoch_microseconds('received_at') ~ ' % 1000000007)'
+    ]) }}
+
+)
+
+select * from changed
