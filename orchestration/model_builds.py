@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.dbt import as_of_variable
+from orchestration.identity.published_ids import keep_published_ids, restore_published_ids
 from orchestration.model_inputs import (
     ModelInputs,
     forget_inputs,
@@ -45,6 +46,7 @@ def begin_build(house: House, manifest: Mapping[str, Any], *, whole: bool) -> Bu
         if whole and not changed:
             return Build(inputs, (), is_nothing_to_do=True)
         forget_inputs(connection)
+        restore_published_ids(connection, house.settings.published_ids_dir)
     if not whole:
         return Build(None, (), is_nothing_to_do=False)
     unaffected = unaffected_models(manifest, changed)
@@ -64,8 +66,9 @@ def build_arguments(as_of: datetime, unaffected: Sequence[str], project_dir: Pat
 
 
 def finish_build(house: House, build: Build, *, succeeded: bool) -> dict[str, int]:
-    """Remember what a whole build was made from; returns the rows of every table."""
+    """Keep what was published, remember what a whole build was made from; returns the rows of every table."""
     with house.warehouse() as connection:
+        keep_published_ids(connection, house.settings.published_ids_dir)
         if succeeded and build.inputs is not None:
             record_inputs(connection, build.inputs)
         return count_tables(connection, SCHEMAS)

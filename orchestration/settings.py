@@ -180,6 +180,11 @@ class Settings(BaseSettings):
         return self.home / "keys" / "identifier.key"
 
     @property
+    def published_ids_dir(self) -> Path:
+        """What was ever published about who is who, outside of the warehouse."""
+        return self.home / "identity" / "published"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's storage: runs, events, schedules."""
         return self.home / "dagster"
