@@ -128,5 +128,6 @@ def refuse_other_key(raw: RawWarehouse, key: IdentifierKey) -> None:
     if row:
         raise FatalIngestionError(
             f"raw.identifiers was keyed with key {row[0]}, but key {key.key_id} was given; "
-            "give the former key back, or re-key the table before loading."
+            "give the former key back. A key is replaced by `cdp identity rotate-key`, which also ends a "
+            "rotation that was killed."
         )

@@ -1,5 +1,6 @@
 """What this deployment reads from, and in which time it lives."""
 
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,19 +60,19 @@ class Deployment:
         return self.now()
 
     def identifier_key(self) -> bytes:
-        """The key that identifiers are hashed with; made on first use and never changed after.
+        """The key that identifiers are hashed with; made on first use, changed by a rotation only.
 
         A sample uses the key of its manifest, so that the same sample gives the same hashes anywhere.
         """
         if self.settings.identifier_key is not None:
-            return _parse_key(self.settings.identifier_key.get_secret_value(), "CDP_IDENTIFIER_KEY")
+            return parse_identifier_key(self.settings.identifier_key.get_secret_value(), "CDP_IDENTIFIER_KEY")
         path = self.settings.identifier_key_path
         if path.exists():
-            return _parse_key(path.read_text(encoding="ascii"), str(path))
+            return parse_identifier_key(path.read_text(encoding="ascii"), str(path))
         manifest = self.sample_manifest() if self.is_sample else None
         key = manifest.identifier_key if manifest else secrets.token_hex(KEY_BYTES)
-        _write_private(path, key)
-        return _parse_key(key, str(path))
+        write_private(path, key)
+        return parse_identifier_key(key, str(path))
 
 
 def open_deployment(settings: Settings, now: Callable[[], datetime]) -> Deployment:
@@ -108,7 +109,8 @@ def parse_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _parse_key(text: str, where: str) -> bytes:
+def parse_identifier_key(text: str, where: str) -> bytes:
+    """The key of its hex text; `where` names the place it was read from for the error."""
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -121,9 +123,13 @@ def _parse_key(text: str, where: str) -> bytes:
     return key
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a secret that its owner alone may read, there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_suffix(".new")
     temporary.touch(mode=0o600)
-    temporary.write_text(text + "\n", encoding="ascii")
+    with temporary.open("w", encoding="ascii") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)

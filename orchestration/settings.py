@@ -185,6 +185,11 @@ class Settings(BaseSettings):
         return self.home / "identity" / "published"
 
     @property
+    def next_identifier_key_path(self) -> Path:
+        """The key that a rotation under way will put in the place of the present one."""
+        return self.home / "keys" / "identifier.key.next"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's storage: runs, events, schedules."""
         return self.home / "dagster"

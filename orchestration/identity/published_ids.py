@@ -56,8 +56,8 @@ def restore_published_ids(connection: duckdb.DuckDBPyConnection, folder: Path) -
         raise FatalOrchestrationError(
             f"What was published about who is who can not be read from {folder} "
             f"({str(error).splitlines()[0]}); nothing was changed. Put the folder back from a backup. "
-            "Without it (move it away) ids are named anew from the events: most come out the same, those that "
-            "hang on erased evidence do not."
+            "Without it (move it away) ids are named anew from the events: most come out the same, those "
+            "that hang on erased evidence do not."
         ) from error
     connection.execute("commit")
     return restored

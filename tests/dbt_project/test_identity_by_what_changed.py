@@ -63,6 +63,7 @@ TABLES = (
 COLUMNS = {
     "marts.identity_changes": "* exclude (build_number, identity_change_id)",
     "intermediate.int_identity_components": "* exclude (resolved_in)",
+    "intermediate.int_identity_components_named": "* exclude (is_new_anchor)",
 }
 SELECT = (*IDENTITY, "+int_events_identified")
 

@@ -37,14 +37,22 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The identifiers about which the last build published something, as a query; none in a full build. #}
+{# What the last build published, as a query; none in a full build, which looks at all that was ever published. #}
 {% macro published_by_last_build() -%}
     {%- if is_delta() -%}
-    select identifier_key
+    select
+        identifier_key,
+        canonical_id,
+        is_anchor,
+        anchor_received_at
     from {{ identity_table('int_identity_assignments') }}
     where build_id in (select former_build_id from {{ ref('int_identity_build_begun') }})
     {%- else -%}
-    select cast(null as {{ dbt.type_string() }}) as identifier_key
+    select
+        cast(null as {{ dbt.type_string() }}) as identifier_key,
+        cast(null as {{ dbt.type_string() }}) as canonical_id,
+        cast(null as boolean) as is_anchor,
+        cast(null as timestamp) as anchor_received_at
     where 1 = 0
     {%- endif -%}
 {%- endmacro %}

@@ -7,8 +7,6 @@
 with resolved_again as (
 
     select * from {{ ref('int_identifiers_resolved_again') }}
-    union
-    {{ published_by_last_build() }}
 
 ),
 

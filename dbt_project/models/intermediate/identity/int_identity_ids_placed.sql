@@ -1,11 +1,7 @@
-{{ config(
-    materialized='maintained',
-    touched='int_identity_ids_touched',
-    touched_by=['canonical_id'],
-    touched_column='canonical_id'
-) }}
+{{ config(materialized='maintained', touched_by=['canonical_id']) }}
 
 {% set touched = ref('int_identity_ids_touched') %}
+-- depends_on: {{ ref('int_identity_build_begun') }}
 {% set by_delta = is_delta() %}
 
 with components as (
@@ -21,6 +17,12 @@ published as (
 ),
 
 {% if by_delta %}
+published_since as (
+
+    {{ published_by_last_build() }}
+
+),
+
 -- the ids that are placed again, and everything ever published of the identifiers that ever had one of them
 published_of_touched as (
 
@@ -135,6 +137,22 @@ placed as (
     from anchors_with_component
     left join best_places_without_anchor
         on anchors_with_component.canonical_id = best_places_without_anchor.canonical_id
+    {% if by_delta %}
+    union all
+    -- the ids that the last build gave have a place only now
+    select
+        published_since.canonical_id,
+        components.component,
+        published_since.identifier_key as anchor_key,
+        published_since.anchor_received_at,
+        false as is_anchor_gone
+    from published_since
+    inner join components
+        on published_since.identifier_key = components.node
+    where
+        published_since.is_anchor
+        and not {{ is_touched(touched, ['published_since.canonical_id'], touched_column='canonical_id') }}
+    {% endif %}
 
 )
 

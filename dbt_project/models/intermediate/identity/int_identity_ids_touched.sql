@@ -1,8 +1,10 @@
 {#-
-  Published ids that were ever those of an identifier that was resolved again, or to which the last build gave an id: that
-  one is among the published ids only now. None in a full build.
+  Published ids that were ever those of an identifier that was resolved again; of those that have lost their own identifier
+  also the ones of which the last build gave an identifier to another: such an id goes where most of its own are. None in a
+  full build.
 -#}
 -- depends_on: {{ ref('int_identity_build_begun') }}
+{% set by_delta = is_delta() %}
 with published as (
 
     {{ published_before() }}
@@ -21,6 +23,19 @@ published_since as (
 
 ),
 
+ids_without_anchor as (
+
+    select canonical_id
+    {% if by_delta %}
+    from {{ identity_table('int_identity_ids_placed') }}
+    where is_anchor_gone
+    {% else %}
+    from published
+    where 1 = 0
+    {% endif %}
+
+),
+
 ids_touched as (
 
     select distinct canonical_id
@@ -29,7 +44,10 @@ ids_touched as (
         canonical_id is not null
         and (
             {{ is_touched('resolved_again', ['identifier_key']) }}
-            or {{ is_touched('published_since', ['identifier_key']) }}
+            or (
+                {{ is_touched('published_since', ['identifier_key']) }}
+                and {{ is_touched('ids_without_anchor', ['canonical_id'], touched_column='canonical_id') }}
+            )
         )
 
 )
