@@ -1,8 +1,8 @@
 """What the legacy cloud knows of its subscribers by name: the profiles of Attributes.csv.
 
-A few dozen people stand in it twice, with another subscriber key and another address, and are spelled differently:
-nothing that they send says that the two profiles are one person's. Everything here is drawn from random
-streams of its own.
+A few dozen people stand in it twice, with another subscriber key and another address, and are spelled
+differently: nothing that they send says that the two profiles are one person's. Everything here is drawn from
+random streams of its own.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def spelled_twice(profiles: list[Profile], seed: int) -> tuple[list[Profile], li
         ),
         key=lambda place: profiles[place].subscription.key,
     )
-    found, duplicates = list(profiles), []
+    found = list(profiles)
+    duplicates: list[Duplicate] = []
     for first, second in list(zip(lone[::2], lone[1::2], strict=False))[:DUPLICATES]:
         one, other = profiles[first], profiles[second]
         random = stream(seed, 0, f"duplicate/{one.subscription.key}")

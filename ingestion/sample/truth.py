@@ -71,7 +71,7 @@ def regime(country: str, channel: str) -> str | None:
 class Truth:
     """Rows of the truth tables, gathered household by household.
 
-    `duplicates` are people that only their profiles give away: by evidence they are two, in every other table.
+    `duplicates` are people that only their profiles give away: in every other table they are two.
     """
 
     identifiers: list[tuple[str, str, str | None]] = field(default_factory=list)

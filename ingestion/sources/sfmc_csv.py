@@ -142,7 +142,7 @@ def _header_reason(kind: FileKind, header: tuple[str, ...]) -> str:
 
 
 def _account_header_reason(kind: FileKind, columns: tuple[str, ...]) -> str:
-    """The leading columns are known, so this line is a header: its columns may be named, they are no values."""
+    """What is wrong with the account's columns; behind known leading ones they are names, no values."""
     declared = [column for column, _ in kind.account_columns]
     problems = {
         "has {} that nobody declared": [column for column in columns if column not in declared],

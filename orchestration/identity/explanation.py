@@ -77,7 +77,9 @@ def name_of(identifier: Mapping[str, Any]) -> str:
 
 
 def _path(edges: list[dict[str, Any]], start: str, goal: Mapping[str, Any]) -> dict[str, Any]:
-    path = surest_path(edges, start, str(goal["identifier_key"])) or []
+    # what is only suspected joined nobody, so no way leads over it
+    evidence = [edge for edge in edges if edge["score"] is None]
+    path = surest_path(evidence, start, str(goal["identifier_key"])) or []
     here, steps = start, []
     for edge in path:
         near, far = ("from", "to") if edge["from_key"] == here else ("to", "from")

@@ -1,0 +1,301 @@
+"""Which profiles may be one person's, spelled differently: suspected by splink, never decided.
+
+The model is Fellegi and Sunter's: how often each trait agrees among pairs of one person and among any two
+is learned from the profiles themselves, without examples. The same profiles and rules give the same pairs.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from orchestration.errors import FatalOrchestrationError
+from orchestration.identity.matching_rules import TRAITS, Comparison, MatchingRules, SameTraits
+from orchestration.sql_files import read_sql
+
+if TYPE_CHECKING:
+    from splink import Linker
+
+SEED = 1
+# Every pair of some 4,000 profiles; of more, so many are drawn to learn how often traits agree by chance.
+MOST_CHANCE_PAIRS = 1e7
+PAIRS = pa.schema(
+    [
+        ("from_key", pa.string()),
+        ("to_key", pa.string()),
+        ("score", pa.float64()),
+        ("agreement", pa.string()),
+    ]
+)
+Level = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What one match found: `pairs` has the columns of PAIRS; `unused_traits` no two profiles share."""
+
+    pairs: pa.Table
+    profiles: int
+    unused_traits: tuple[str, ...]
+
+
+def suspected_pairs(profiles: pa.Table, rules: MatchingRules, *, least_score: float) -> Matched:
+    """The pairs of profiles that are one person's with at least this probability.
+
+    `profiles` has identifier_key, unique, and the traits as text, null where unknown. Raises
+    FatalOrchestrationError without splink, and where there is too little to learn from.
+    """
+    splink_linker()
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("profiles", profiles)
+        connection.execute(f"create table prepared as {read_sql('profiles_prepared')}")
+        known = _known_traits(connection)
+        usable = _usable(rules, known)
+        _refuse_too_few(profiles.num_rows, rules, usable)
+        linker = _trained(connection, usable)
+        scored = linker.inference.predict(
+            threshold_match_probability=least_score, warning_mode="never"
+        ).physical_name
+        found = connection.execute(
+            f"select least(identifier_key_l, identifier_key_r) as from_key, "
+            f"greatest(identifier_key_l, identifier_key_r) as to_key, "
+            f"round(match_probability, 6) as score, {_agreement(usable.comparisons)} as agreement "
+            f"from {scored} order by all"
+        ).to_arrow_table()
+    unused = tuple(each.trait for each in rules.comparisons if each.trait not in known)
+    return Matched(found.cast(PAIRS), profiles.num_rows, unused)
+
+
+def splink_linker() -> "type[Linker]":
+    """The class that trains and scores; raises FatalOrchestrationError where splink is not installed."""
+    try:
+        from splink import Linker  # noqa: PLC0415 (an extra that nothing else needs)
+    except ImportError as error:
+        raise FatalOrchestrationError(
+            "Profiles are matched by splink, which is not installed; install it with "
+            "`pip install 'cdp[splink]'` and try again."
+        ) from error
+    return Linker
+
+
+def _known_traits(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Traits with at least two values, one of them in two profiles or more: others tell nobody apart."""
+    counts = ", ".join(f"count({trait}) > 1 and count(distinct {trait}) > 1" for trait in TRAITS)
+    found = connection.execute(f"select {counts} from prepared").fetchone()
+    return frozenset(trait for trait, is_known in zip(TRAITS, found or (), strict=True) if is_known)
+
+
+def _usable(rules: MatchingRules, known: frozenset[str]) -> MatchingRules:
+    """The rules without what they say about traits that these profiles do not have."""
+
+    def of_known(given: Iterable[SameTraits]) -> tuple[SameTraits, ...]:
+        return tuple(rule for rule in given if known.issuperset(rule.traits))
+
+    comparisons = tuple(
+        comparison.model_copy(
+            update={"swapped_with": comparison.swapped_with if comparison.swapped_with in known else None}
+        )
+        for comparison in rules.comparisons
+        if comparison.trait in known
+    )
+    return rules.model_copy(
+        update={
+            "comparisons": comparisons,
+            "blocking": of_known(rules.blocking),
+            "training": of_known(rules.training),
+            "known": rules.known.model_copy(update={"rules": of_known(rules.known.rules)}),
+        }
+    )
+
+
+def _refuse_too_few(count: int, rules: MatchingRules, usable: MatchingRules) -> None:
+    if count < rules.least_profiles:
+        raise FatalOrchestrationError(
+            f"{count:,} profiles can be matched, expected {rules.least_profiles:,} or more to learn from "
+            "(`least_profiles`): load an extract with Attributes.csv, and run `cdp run`."
+        )
+    lacking = [
+        what
+        for what, found, least in (
+            ("comparisons", usable.comparisons, 2),
+            ("blocking", usable.blocking, 1),
+            ("training", usable.training, 1),
+            ("known", usable.known.rules, 1),
+        )
+        if len(found) < least
+    ]
+    if lacking:
+        traits = {comparison.trait for comparison in usable.comparisons}
+        missing = [each.trait for each in rules.comparisons if each.trait not in traits]
+        raise FatalOrchestrationError(
+            f"The {count:,} profiles have no two values of {', '.join(missing)}, so nothing is left of the "
+            f"rules under {', '.join(lacking)}. Say in ingestion/sources/sfmc_attributes.yml which columns "
+            "these are, or give rules about other traits."
+        )
+
+
+def _trained(connection: duckdb.DuckDBPyConnection, rules: MatchingRules) -> "Linker":
+    from splink import DuckDBAPI, SettingsCreator  # noqa: PLC0415 (see splink_linker)
+    from splink.blocking_rule_library import CustomRule  # noqa: PLC0415
+    from splink.internals.exceptions import EMTrainingException  # noqa: PLC0415
+
+    # what it says while it works is about its own parameters
+    logging.getLogger("splink").setLevel(logging.CRITICAL)
+    database = DuckDBAPI(connection)
+    linker = splink_linker()(
+        database.register("prepared"),
+        SettingsCreator(
+            link_type="dedupe_only",
+            unique_id_column_name="identifier_key",
+            probability_two_random_records_match=_prior(connection, rules),
+            comparisons=[_comparison(comparison) for comparison in rules.comparisons],
+            blocking_rules_to_generate_predictions=[CustomRule(_same(rule)) for rule in rules.blocking],
+            retain_intermediate_calculation_columns=True,
+        ),
+        log_level=None,
+    )
+    linker.training.estimate_u_using_random_sampling(max_pairs=MOST_CHANCE_PAIRS, seed=SEED)
+    learned = 0
+    for rule in rules.training:
+        try:
+            linker.training.estimate_parameters_using_expectation_maximisation(CustomRule(_same(rule)))
+            learned += 1
+        except EMTrainingException:
+            # no two profiles agree in these traits: there is nothing to learn from
+            continue
+    if not learned:
+        raise FatalOrchestrationError(
+            "No two profiles agree in the traits of any rule under `training`, so nothing can be learned; "
+            "give a rule about traits in which profiles agree."
+        )
+    return linker
+
+
+def _prior(connection: duckdb.DuckDBPyConnection, rules: MatchingRules) -> float:
+    """The share of all pairs that are one person's: those known to be, made up for those not known."""
+    pairs = " union ".join(
+        "select l.identifier_key as from_key, r.identifier_key as to_key from prepared as l "
+        f"inner join prepared as r on {_same(rule)} and l.identifier_key < r.identifier_key"
+        for rule in rules.known.rules
+    )
+    found = connection.execute(
+        f"select (select count(*) from ({pairs})), (select count(*) from prepared)"
+    ).fetchone()
+    known, count = found or (0, 2)
+    return float(min(0.5, max(1, known) / rules.known.share / (count * (count - 1) / 2)))
+
+
+def _same(rule: SameTraits) -> str:
+    """The rule as a condition on two rows, l and r."""
+    return " and ".join(
+        f"left(l.{trait}, {rule.start}) = left(r.{trait}, {rule.start})"
+        if rule.start
+        else f"l.{trait} = r.{trait}"
+        for trait in rule.traits
+    )
+
+
+def _similar(trait: str, least: float) -> str:
+    return f"jaro_winkler_similarity({trait}_l, {trait}_r) >= {least}"
+
+
+def _name(comparison: Comparison) -> Sequence[Level]:
+    trait, other = comparison.trait, comparison.swapped_with
+    swapped: list[Level] = [("swapped", f"{trait}_l = {other}_r or {trait}_r = {other}_l")] if other else []
+    initial = f"left({trait}_l, 1) = left({trait}_r, 1) and least(length({trait}_l), length({trait}_r)) = 1"
+    return [
+        ("same", f"{trait}_l = {trait}_r"),
+        *swapped,
+        ("initial", initial),
+        ("similar", _similar(trait, 0.92)),
+        ("alike", _similar(trait, 0.8)),
+    ]
+
+
+def _date(comparison: Comparison) -> Sequence[Level]:
+    trait = comparison.trait
+    swapped = " and ".join(
+        f"substr({trait}_l, {one}, {length}) = substr({trait}_r, {other}, {length})"
+        for one, other, length in ((1, 1, 4), (6, 9, 2), (9, 6, 2))
+    )
+    return [
+        ("same", f"{trait}_l = {trait}_r"),
+        ("day and month swapped", swapped),
+        ("a digit mistyped", f"damerau_levenshtein({trait}_l, {trait}_r) <= 1"),
+        ("two digits mistyped", f"damerau_levenshtein({trait}_l, {trait}_r) <= 2"),
+    ]
+
+
+def _code(comparison: Comparison) -> Sequence[Level]:
+    trait = comparison.trait
+    return [
+        ("same", f"{trait}_l = {trait}_r"),
+        ("a character mistyped", f"damerau_levenshtein({trait}_l, {trait}_r) <= 1"),
+    ]
+
+
+def _text(comparison: Comparison) -> Sequence[Level]:
+    trait = comparison.trait
+    return [("same", f"{trait}_l = {trait}_r"), ("similar", _similar(trait, 0.9))]
+
+
+def _email(comparison: Comparison) -> Sequence[Level]:
+    trait = comparison.trait
+    local = f"split_part({trait}_l, '@', 1) = split_part({trait}_r, '@', 1)"
+    return [
+        ("same", f"{trait}_l = {trait}_r"),
+        ("same before the @", local),
+        ("similar", _similar(trait, 0.9)),
+    ]
+
+
+def _exact(comparison: Comparison) -> Sequence[Level]:
+    return [("same", f"{comparison.trait}_l = {comparison.trait}_r")]
+
+
+_LEVELS: dict[str, Callable[[Comparison], Sequence[Level]]] = {
+    "name": _name,
+    "date": _date,
+    "code": _code,
+    "text": _text,
+    "email": _email,
+    "exact": _exact,
+}
+# Two who share a rare value are one person more often than two who share a common one.
+_BY_FREQUENCY = ("name", "text", "email")
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    """A comparison as splink takes it: the levels from the surest to none."""
+    trait = comparison.trait
+    levels: list[dict[str, Any]] = [
+        {
+            "sql_condition": f"{trait}_l is null or {trait}_r is null",
+            "label_for_charts": "unknown",
+            "is_null_level": True,
+        }
+    ]
+    levels += [
+        {"sql_condition": condition, "label_for_charts": label}
+        for label, condition in _LEVELS[comparison.kind](comparison)
+    ]
+    if comparison.kind in _BY_FREQUENCY:
+        levels[1]["tf_adjustment_column"] = trait
+    levels.append({"sql_condition": "ELSE", "label_for_charts": "differs"})
+    return {"output_column_name": trait, "comparison_levels": levels}
+
+
+def _agreement(comparisons: Sequence[Comparison]) -> str:
+    """SQL for what agreed and what did not, trait by trait: the levels of a pair in words."""
+    told = []
+    for comparison in comparisons:
+        labels = [label for label, _ in _LEVELS[comparison.kind](comparison)]
+        whens = " ".join(
+            f"when {len(labels) - place} then '{comparison.trait} {label}'"
+            for place, label in enumerate(labels)
+        )
+        told.append(f"case gamma_{comparison.trait} {whens} when 0 then '{comparison.trait} differs' end")
+    return f"concat_ws(', ', {', '.join(told)})"
