@@ -390,8 +390,8 @@ def _draw(told: Mapping[str, Any], path: Path) -> None:
     path.write_text(
         draw_person(
             f"{name_of(told['one'])}: person {told['canonical_id']}",
-            told["nodes"],
-            told["edges"],
+            [*told["nodes"], *told.get("other_nodes", ())],
+            [*told["edges"], *told.get("other_edges", ()), *told.get("held", ())],
             start=str(told["one"]["identifier_key"]),
             path=steps,
         ),

@@ -64,8 +64,11 @@ def explain_identity(
     if other["canonical_id"] is None:
         return told | {"verdict": "nobody", "because": f"{name_of(other)}: {why_nobodys(other)}"}
     pair = {"one": one["canonical_id"], "other": other["canonical_id"]}
+    other_key = {"canonical_id": other["canonical_id"]}
     return told | {
         "verdict": "two people",
+        "other_nodes": rows(connection, "identity_person_nodes", other_key),
+        "other_edges": rows(connection, "person_edges", other_key),
         "held": rows(connection, "identity_held", {"link": None, **pair}),
         "shared": rows(connection, "identity_shared_between", pair),
     }

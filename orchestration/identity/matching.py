@@ -17,11 +17,17 @@ from orchestration.identity.matching_rules import TRAITS, Comparison, MatchingRu
 from orchestration.sql_files import read_sql
 
 if TYPE_CHECKING:
-    from splink import Linker
+    from splink import DuckDBAPI, Linker
 
 SEED = 1
 # Every pair of some 4,000 profiles; of more, so many are drawn to learn how often traits agree by chance.
 MOST_CHANCE_PAIRS = 1e7
+# How often what was learned is learned again from itself; fewer where nothing would be left to learn from.
+MOST_ROUNDS = (25, 8, 3, 1)
+# The least share of the pairs of one person, and of any two, in which a trait agrees in some way: what few pairs do
+# not show is still possible.
+LEAST_OF_ONE_PERSON = 0.005
+LEAST_BY_CHANCE = 1e-6
 PAIRS = pa.schema(
     [
         ("from_key", pa.string()),
@@ -55,7 +61,7 @@ def suspected_pairs(profiles: pa.Table, rules: MatchingRules, *, least_score: fl
         known = _known_traits(connection)
         usable = _usable(rules, known)
         _refuse_too_few(profiles.num_rows, rules, usable)
-        linker = _trained(connection, usable)
+        linker = _learned(connection, usable)
         scored = linker.inference.predict(
             threshold_match_probability=least_score, warning_mode="never"
         ).physical_name
@@ -137,14 +143,47 @@ def _refuse_too_few(count: int, rules: MatchingRules, usable: MatchingRules) -> 
         )
 
 
-def _trained(connection: duckdb.DuckDBPyConnection, rules: MatchingRules) -> "Linker":
-    from splink import DuckDBAPI, SettingsCreator  # noqa: PLC0415 (see splink_linker)
-    from splink.blocking_rule_library import CustomRule  # noqa: PLC0415
-    from splink.internals.exceptions import EMTrainingException  # noqa: PLC0415
+def _learned(connection: duckdb.DuckDBPyConnection, rules: MatchingRules) -> "Linker":
+    """A model that has learned from the profiles, and takes nothing for impossible that it has not seen."""
+    from splink import DuckDBAPI  # noqa: PLC0415 (see splink_linker)
 
     # what it says while it works is about its own parameters
     logging.getLogger("splink").setLevel(logging.CRITICAL)
     database = DuckDBAPI(connection)
+    for most_rounds in MOST_ROUNDS:
+        try:
+            model = _trained(database, connection, rules, most_rounds).misc.save_model_to_json()
+            break
+        except ValueError:
+            # so few pairs that what one of them does not show comes out as impossible
+            continue
+    else:
+        raise FatalOrchestrationError(
+            "The profiles are too few or too alike to learn from; load more of them, or give other rules "
+            "under `training`."
+        )
+    for comparison in model["comparisons"]:
+        _allow_the_unseen(comparison["comparison_levels"])
+    return splink_linker()(database.register("prepared"), model, log_level=None)
+
+
+def _allow_the_unseen(levels: list[dict[str, Any]]) -> None:
+    """Give every level at least the chances of something that a few hundred pairs may not show."""
+    told = [level for level in levels if not level.get("is_null_level")]
+    for name, least in (("m_probability", LEAST_OF_ONE_PERSON), ("u_probability", LEAST_BY_CHANCE)):
+        if any(name in level for level in told):
+            chances = [max(float(level.get(name, 0)), least) for level in told]
+            for level, chance in zip(told, chances, strict=True):
+                level[name] = chance / sum(chances)
+
+
+def _trained(
+    database: "DuckDBAPI", connection: duckdb.DuckDBPyConnection, rules: MatchingRules, most_rounds: int
+) -> "Linker":
+    from splink import SettingsCreator  # noqa: PLC0415 (see splink_linker)
+    from splink.blocking_rule_library import CustomRule  # noqa: PLC0415
+    from splink.internals.exceptions import EMTrainingException  # noqa: PLC0415
+
     linker = splink_linker()(
         database.register("prepared"),
         SettingsCreator(
@@ -154,6 +193,7 @@ def _trained(connection: duckdb.DuckDBPyConnection, rules: MatchingRules) -> "Li
             comparisons=[_comparison(comparison) for comparison in rules.comparisons],
             blocking_rules_to_generate_predictions=[CustomRule(_same(rule)) for rule in rules.blocking],
             retain_intermediate_calculation_columns=True,
+            max_iterations=most_rounds,
         ),
         log_level=None,
     )

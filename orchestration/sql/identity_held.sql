@@ -17,6 +17,8 @@ select
     held.reason,
     held.tier,
     held.score,
+    held.from_key,
+    held.to_key,
     from_nodes.identifier_type as from_type,
     from_nodes.identifier_value as from_value,
     from_people.canonical_id as from_canonical_id,
