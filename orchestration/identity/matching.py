@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from splink import DuckDBAPI, Linker
 
 SEED = 1
-# Every pair of some 4,000 profiles; of more, so many are drawn to learn how often traits agree by chance.
-MOST_CHANCE_PAIRS = 1e7
+# Every pair of some 1,400 profiles; of more, so many are drawn to learn how often traits agree by chance.
+MOST_CHANCE_PAIRS = 1_000_000
 # How often what was learned is learned again from itself; fewer where nothing would be left to learn from.
 MOST_ROUNDS = (25, 8, 3, 1)
-# The least share of the pairs of one person, and of any two, in which a trait agrees in some way: what few pairs do
-# not show is still possible.
+# The least share of the pairs of one person, and of any two, in which a trait agrees in some way: what few
+# pairs do not show is still possible.
 LEAST_OF_ONE_PERSON = 0.005
 LEAST_BY_CHANCE = 1e-6
 PAIRS = pa.schema(
@@ -71,7 +71,8 @@ def suspected_pairs(profiles: pa.Table, rules: MatchingRules, *, least_score: fl
             f"round(match_probability, 6) as score, {_agreement(usable.comparisons)} as agreement "
             f"from {scored} order by all"
         ).to_arrow_table()
-    unused = tuple(each.trait for each in rules.comparisons if each.trait not in known)
+    compared = [trait for each in rules.comparisons for trait in each.traits]
+    unused = tuple(trait for trait in compared if trait not in known)
     return Matched(found.cast(PAIRS), profiles.num_rows, unused)
 
 
@@ -102,10 +103,14 @@ def _usable(rules: MatchingRules, known: frozenset[str]) -> MatchingRules:
 
     comparisons = tuple(
         comparison.model_copy(
-            update={"swapped_with": comparison.swapped_with if comparison.swapped_with in known else None}
+            update={
+                "swapped_with": comparison.swapped_with if comparison.swapped_with in known else None,
+                "trait": traits[0],
+                "within": tuple(traits[1:]),
+            }
         )
         for comparison in rules.comparisons
-        if comparison.trait in known
+        if (traits := [trait for trait in comparison.traits if trait in known])
     )
     return rules.model_copy(
         update={
@@ -134,8 +139,8 @@ def _refuse_too_few(count: int, rules: MatchingRules, usable: MatchingRules) -> 
         if len(found) < least
     ]
     if lacking:
-        traits = {comparison.trait for comparison in usable.comparisons}
-        missing = [each.trait for each in rules.comparisons if each.trait not in traits]
+        traits = {trait for comparison in usable.comparisons for trait in comparison.traits}
+        missing = [trait for each in rules.comparisons for trait in each.traits if trait not in traits]
         raise FatalOrchestrationError(
             f"The {count:,} profiles have no two values of {', '.join(missing)}, so nothing is left of the "
             f"rules under {', '.join(lacking)}. Say in ingestion/sources/sfmc_attributes.yml which columns "
@@ -269,12 +274,27 @@ def _date(comparison: Comparison) -> Sequence[Level]:
     ]
 
 
-def _code(comparison: Comparison) -> Sequence[Level]:
-    trait = comparison.trait
-    return [
-        ("same", f"{trait}_l = {trait}_r"),
-        ("a character mistyped", f"damerau_levenshtein({trait}_l, {trait}_r) <= 1"),
-    ]
+def _home(comparison: Comparison) -> Sequence[Level]:
+    """The street within its code and city, as one: who has moved differs in one thing, not in three."""
+    same = {trait: f"{trait}_l = {trait}_r" for trait in comparison.traits}
+    similar = {
+        "street": _similar("street", 0.9),
+        "postal_code": "damerau_levenshtein(postal_code_l, postal_code_r) <= 1",
+        "city": _similar("city", 0.9),
+    }
+    around = [trait for trait in ("postal_code", "city") if trait in same]
+    levels: list[Level] = []
+    if "street" in same and around:
+        levels.append(("same", f"{same['street']} and ({' or '.join(same[trait] for trait in around)})"))
+        near = " or ".join(similar[trait] for trait in around)
+        levels.append(("similar", f"{similar['street']} and ({near})"))
+    if "street" in same:
+        levels.append(("same street", same["street"]))
+    if len(around) == len(same) == 1:
+        levels.append(("same", same[around[0]]))
+        return [*levels, ("similar", similar[around[0]])]
+    levels += [(f"same {trait}", same[trait]) for trait in around]
+    return levels
 
 
 def _text(comparison: Comparison) -> Sequence[Level]:
@@ -288,7 +308,12 @@ def _email(comparison: Comparison) -> Sequence[Level]:
     return [
         ("same", f"{trait}_l = {trait}_r"),
         ("same before the @", local),
-        ("similar", _similar(trait, 0.9)),
+        # no looser: addresses are made of names, which are compared already
+        (
+            "mistyped",
+            f"abs(length({trait}_l) - length({trait}_r)) <= 2 "
+            f"and damerau_levenshtein({trait}_l, {trait}_r) <= 2",
+        ),
     ]
 
 
@@ -299,7 +324,7 @@ def _exact(comparison: Comparison) -> Sequence[Level]:
 _LEVELS: dict[str, Callable[[Comparison], Sequence[Level]]] = {
     "name": _name,
     "date": _date,
-    "code": _code,
+    "home": _home,
     "text": _text,
     "email": _email,
     "exact": _exact,
@@ -310,10 +335,10 @@ _BY_FREQUENCY = ("name", "text", "email")
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
     """A comparison as splink takes it: the levels from the surest to none."""
-    trait = comparison.trait
+    sides = (f"coalesce({', '.join(f'{trait}_{side}' for trait in comparison.traits)})" for side in "lr")
     levels: list[dict[str, Any]] = [
         {
-            "sql_condition": f"{trait}_l is null or {trait}_r is null",
+            "sql_condition": " or ".join(f"{side} is null" for side in sides),
             "label_for_charts": "unknown",
             "is_null_level": True,
         }
@@ -323,9 +348,9 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         for label, condition in _LEVELS[comparison.kind](comparison)
     ]
     if comparison.kind in _BY_FREQUENCY:
-        levels[1]["tf_adjustment_column"] = trait
+        levels[1]["tf_adjustment_column"] = comparison.trait
     levels.append({"sql_condition": "ELSE", "label_for_charts": "differs"})
-    return {"output_column_name": trait, "comparison_levels": levels}
+    return {"output_column_name": comparison.name, "comparison_levels": levels}
 
 
 def _agreement(comparisons: Sequence[Comparison]) -> str:
@@ -334,8 +359,8 @@ def _agreement(comparisons: Sequence[Comparison]) -> str:
     for comparison in comparisons:
         labels = [label for label, _ in _LEVELS[comparison.kind](comparison)]
         whens = " ".join(
-            f"when {len(labels) - place} then '{comparison.trait} {label}'"
+            f"when {len(labels) - place} then '{comparison.name} {label}'"
             for place, label in enumerate(labels)
         )
-        told.append(f"case gamma_{comparison.trait} {whens} when 0 then '{comparison.trait} differs' end")
+        told.append(f"case gamma_{comparison.name} {whens} when 0 then '{comparison.name} differs' end")
     return f"concat_ws(', ', {', '.join(told)})"

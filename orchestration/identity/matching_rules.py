@@ -35,13 +35,30 @@ class Comparison(Declared):
     """How one trait of two profiles is compared."""
 
     trait: Trait
-    kind: Literal["name", "date", "code", "text", "email", "exact"] = Field(alias="as")
+    kind: Literal["name", "date", "home", "text", "email", "exact"] = Field(alias="as")
     swapped_with: Trait | None = None
+    within: tuple[Trait, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What is compared, in one word."""
+        return self.kind if self.kind == "home" else self.trait
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """Every trait that is compared by it, the finest first."""
+        return (self.trait, *self.within)
 
     @model_validator(mode="after")
-    def _swapped_names(self) -> "Comparison":
+    def _fits_its_kind(self) -> "Comparison":
         if self.swapped_with is not None and (self.kind != "name" or self.swapped_with == self.trait):
             raise ValueError("`swapped_with` names another trait, of a comparison as name")
+        if self.kind == "home" and (
+            self.trait != "street" or not self.within or {*self.within} - {"postal_code", "city"}
+        ):
+            raise ValueError("a comparison as home is of street, within postal_code or city or both")
+        if self.within and self.kind != "home":
+            raise ValueError("`within` belongs to a comparison as home")
         return self
 
 
@@ -71,7 +88,7 @@ class MatchingRules(Declared):
 
     @model_validator(mode="after")
     def _every_trait_is_learned(self) -> "MatchingRules":
-        names = [comparison.trait for comparison in self.comparisons]
+        names = [trait for comparison in self.comparisons for trait in comparison.traits]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"comparisons compares {name} twice; keep one of them")

@@ -26,9 +26,9 @@ def draw_person(
 ) -> str:
     """The SVG: `start` at the left, every other identifier by its distance from it, the path emphasised.
 
-    `nodes` are rows of identity_person_nodes.sql, `edges` of person_edges.sql, of one person or of two; of two
-    also of identity_held.sql, and these are dashed. At most MOST_DRAWN
-    identifiers are drawn, those of the path always among them.
+    `nodes` are rows of identity_person_nodes.sql, `edges` of person_edges.sql, of one person or of two; of
+    two also of identity_held.sql, and these are dashed. At most MOST_DRAWN identifiers are drawn, those of
+    the path always among them.
     """
     on_path = {start} | {str(edge[end]) for edge in path for end in ("from_key", "to_key")}
     known = {str(node["identifier_key"]): node for node in nodes}

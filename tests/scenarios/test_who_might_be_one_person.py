@@ -1,4 +1,4 @@
-"""Who might be one person, as operators and analysts see it: matched, reviewed, counted, never merged by itself."""
+"""Who might be one person, as operators and analysts see it: matched, reviewed, counted, not merged."""
 
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def test_a_suspicion_is_explained_and_drawn(suspected: House, tmp_path: Path) ->
 
 
 def test_either_answer_to_a_suspicion_counts_and_stands(house: House) -> None:
-    """One pair is accepted and becomes one person; one is rejected and does not come back with the next match."""
+    """One pair is accepted and becomes one person; one is rejected and stays so after the next match."""
     accepted, rejected = list(held(house).items())[:2]
     for answer, (_, row) in (("accept", accepted), ("reject", rejected)):
         finished = house.cdp(

@@ -31,6 +31,16 @@ shared_identifiers as (
 
 ),
 
+identifiers_unshared as (
+
+    select identifiers.*
+    from identifiers
+    left join shared_identifiers
+        on identifiers.identifier_key = shared_identifiers.identifier_key
+    where shared_identifiers.identifier_key is null
+
+),
+
 files_loaded as (
 
     select
@@ -41,7 +51,8 @@ files_loaded as (
 
 ),
 
--- blocked and shared identifiers are nobody's, so nothing is suspected of them
+-- blocked and shared identifiers are nobody's: nothing is suspected of such a subscriber key, and
+-- such an address says nothing
 profiles as (
 
     select
@@ -60,19 +71,16 @@ profiles as (
     from attributes
     inner join files_loaded
         on attributes.file_sha256 = files_loaded.file_sha256
-    inner join identifiers as subscriber_keys
+    inner join identifiers_unshared as subscriber_keys
         on
             attributes.subscriber_key = subscriber_keys.raw_value
             and subscriber_keys.identifier_type = 'sfmc_subscriber_key'
     inner join nodes
         on subscriber_keys.identifier_key = nodes.identifier_key
-    left join shared_identifiers
-        on nodes.identifier_key = shared_identifiers.identifier_key
-    left join identifiers as emails
+    left join identifiers_unshared as emails
         on
             attributes.raw_email = emails.raw_value
             and emails.identifier_type = 'email'
-    where shared_identifiers.identifier_key is null
 
 ),
 
