@@ -12,7 +12,7 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {%- set pairs = scratch(made, 'pairs', sql) -%}
+    {%- set pairs = scratch(made, 'pairs', 'select * from (' ~ sql ~ ') as pairs') -%}
     {%- set nodes = scratch(made, 'nodes',
         'select ' ~ row_id() ~ ' as node_id, member_id from (select from_id as member_id from ' ~ pairs
         ~ ' union select to_id as member_id from ' ~ pairs ~ ') as members'
