@@ -188,8 +188,9 @@ def match(
         typer.Option(min=0.5, max=0.999999, help="How probable a pair must be; default: the rules'."),
     ] = None,
     rules: Annotated[
-        Path, typer.Option(help="The file that says what is compared and how.")
-    ] = MATCHING_RULES_FILE,
+        Path | None,
+        typer.Option(help="What is compared and how; default: matching_rules.yml of the project."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Suspect legacy profiles of being one person, spelled differently: by names, homes, dates of birth.
@@ -202,7 +203,7 @@ def match(
     """
     context = context_of(ctx)
     splink_linker()
-    declared = read_matching_rules(rules)
+    declared = read_matching_rules(rules or MATCHING_RULES_FILE)
     least = declared.least_score if least_score is None else least_score
     with context.snapshot() as snapshot:
         profiles = read_profiles(snapshot)
