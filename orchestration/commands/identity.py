@@ -189,7 +189,7 @@ def match(
     ] = None,
     rules: Annotated[
         Path | None,
-        typer.Option(help="What is compared and how; default: matching_rules.yml of the project."),
+        typer.Option(help="The file that says what is compared; default: the project's."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
