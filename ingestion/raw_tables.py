@@ -4,12 +4,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from ingestion.sources.sfmc_files import KINDS, FileKind, snake_case
+from ingestion.sources.sfmc_files import KINDS, FileKind
 
 TEXT: Final = pa.string()
 WHOLE: Final = pa.int64()
 TIME: Final = pa.timestamp("us")
 FLAG: Final = pa.bool_()
+SHARE: Final = pa.float64()
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -123,10 +124,20 @@ LEGACY_FILES: Final = _schema(
     reason=TEXT,
     loaded_at=TIME,
 )
+# Written by `cdp identity match`: pairs of profiles that may be one person's, `from_key` the smaller key.
+IDENTITY_SUSPICIONS: Final = _schema(
+    from_key=TEXT,
+    to_key=TEXT,
+    score=SHARE,
+    agreement=TEXT,
+    rules_hash=TEXT,
+    suspected_at=TIME,
+    matched_at=TIME,
+)
 
 
 def _legacy_schema(kind: FileKind) -> pa.Schema:
-    columns = {snake_case(column): TEXT for column in kind.all_columns}
+    columns = dict.fromkeys(kind.raw_columns, TEXT)
     return _schema(**columns, row_id=TEXT, file_sha256=TEXT, line=WHOLE)
 
 
@@ -139,12 +150,14 @@ RAW_TABLES: Final[dict[str, pa.Schema]] = {
     "identifiers": IDENTIFIERS,
     "definitions": DEFINITIONS,
     "legacy_files": LEGACY_FILES,
+    "identity_suspicions": IDENTITY_SUSPICIONS,
     **{kind.table: _legacy_schema(kind) for kind in KINDS},
 }
 _DLT_TYPES: Final[dict[pa.DataType, dict[str, Any]]] = {
     TEXT: {"data_type": "text"},
     WHOLE: {"data_type": "bigint"},
     FLAG: {"data_type": "bool"},
+    SHARE: {"data_type": "double"},
     TIME: {"data_type": "timestamp", "timezone": False, "precision": 6},
 }
 

@@ -32,6 +32,7 @@ from ingestion.sample.manifest import (
 )
 from ingestion.sample.model import Household, Subscription
 from ingestion.sample.people import Population
+from ingestion.sample.profiles import Profile, profiles_of, spelled_twice
 from ingestion.sample.randomness import stream
 from ingestion.sample.truth import Truth, write_event_counts
 from ingestion.sample.wire import Iso, Wire
@@ -119,6 +120,7 @@ class _Generation:
         self._totals = _Totals()
         self._truth = Truth()
         self._subscriptions: list[Subscription] = []
+        self._profiles: list[Profile] = []
 
     def write(self, generator: str) -> SampleManifest:
         (self._out / "events").mkdir()
@@ -174,6 +176,8 @@ class _Generation:
                     user_ids.append(person.user_id)
                 if replica == 0:
                     self._subscriptions += person.subscriptions
+            if replica == 0:
+                self._profiles += profiles_of(household, self._seed)
             self._totals.people += len(household)
             if replica == 0 and self._wants_truth:
                 self._truth.add(household)
@@ -188,7 +192,8 @@ class _Generation:
 
     def _write_legacy(self) -> None:
         path = self._out / "legacy" / ARCHIVE_NAME
-        rows = write_extract(live_in_cloud(self._subscriptions, self._seed), path)
+        profiles, self._truth.duplicates = spelled_twice(self._profiles, self._seed)
+        rows = write_extract(live_in_cloud(self._subscriptions, self._seed), profiles, path)
         self._list(path, sum(rows.values()))
         self._say(
             f"sample: the legacy cloud sent {rows['Sent.csv']:,} messages"

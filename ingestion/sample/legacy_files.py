@@ -19,6 +19,7 @@ from typing import Final
 from ingestion.sample.legacy_cloud import CLIENT_ID, LIST_ID, Contact, SendJob, Tracking
 from ingestion.sample.manifest import AS_OF
 from ingestion.sample.model import Subscription
+from ingestion.sample.profiles import Profile
 from ingestion.sample.wire import HOUR
 
 _CLOCK: Final = -6 * HOUR
@@ -79,12 +80,18 @@ HEADERS: Final[dict[str, tuple[str, ...]]] = {
         *("ClientID", "SubscriberKey", "EmailAddress", "SubscriberID", "Status", "DateHeld", "DateCreated"),
         "DateUnsubscribed",
     ),
+    # The account's own columns, as ingestion/sources/sfmc_attributes.yml declares them.
+    "Attributes.csv": (
+        *("ClientID", "SubscriberKey", "EmailAddress", "SubscriberID", "First Name", "Last Name"),
+        *("Birthday", "Street", "City", "Postal Code", "Country", "Mobile", "Loyalty Tier"),
+    ),
 }
 Row = tuple[str | int, ...]
 
 
-def write_extract(tracking: Tracking, path: Path) -> dict[str, int]:
+def write_extract(tracking: Tracking, profiles: list[Profile], path: Path) -> dict[str, int]:
     """Write the archive; returns the rows of each file. The same rows give the same bytes."""
+    numbers = {subscription.key: number for number, subscription in tracking.subscribers}
     files: dict[str, Iterable[Row]] = {
         "SendJobs.csv": (_job_row(job) for job in tracking.jobs),
         "Sent.csv": ((*_who(contact, "Sent"), *_end(contact)) for contact in tracking.sent),
@@ -102,6 +109,7 @@ def write_extract(tracking: Tracking, path: Path) -> dict[str, int]:
         ),
         "Unsubs.csv": ((*_who(contact, "Unsubscribe"), *_end(contact)) for contact in tracking.unsubs),
         "Subscribers.csv": (_subscriber_row(number, row) for number, row in tracking.subscribers),
+        "Attributes.csv": (_profile_row(numbers[row.subscription.key], row) for row in profiles),
     }
     counts: dict[str, int] = {}
     with zipfile.ZipFile(path, "w") as archive:
@@ -172,4 +180,13 @@ def _subscriber_row(number: int, row: Subscription) -> Row:
     return (
         *(CLIENT_ID, row.key, row.written, number, row.status, _date(row.held_at), _date(row.created_at)),
         _date(unsubscribed_at if row.status == "Unsubscribed" else None),
+    )
+
+
+def _profile_row(number: int, row: Profile) -> Row:
+    born = "" if row.born is None else f"{row.born.month}/{row.born.day}/{row.born.year} 12:00:00 AM"
+    home = row.home
+    return (
+        *(CLIENT_ID, row.subscription.key, row.subscription.written, number, row.first_name, row.last_name),
+        *(born, home.street, home.city, home.postal_code, home.country, row.phone, ""),
     )

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.sample.model import Consent, ConsentChannel, Household, Person
+from ingestion.sample.profiles import Duplicate
 from ingestion.sample.wire import DAY, END
 
 OWN_ACTS: Final = frozenset({"form", "preference_center", "double_opt_in"})
@@ -68,11 +69,15 @@ def regime(country: str, channel: str) -> str | None:
 
 @dataclass(slots=True)
 class Truth:
-    """Rows of the three truth tables, gathered household by household."""
+    """Rows of the truth tables, gathered household by household.
+
+    `duplicates` are people that only their profiles give away: in every other table they are two.
+    """
 
     identifiers: list[tuple[str, str, str | None]] = field(default_factory=list)
     consent: list[tuple[str, str, str, str, str, str]] = field(default_factory=list)
     memberships: list[tuple[str, str, str, bool, str | None]] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
     people: int = 0
 
     def add(self, household: Household) -> None:
@@ -113,7 +118,7 @@ class Truth:
                 self.memberships.append((audience, person.key, channel, is_member, reason_out))
 
     def write(self, folder: Path) -> None:
-        """Write the three tables, sorted."""
+        """Write the tables, sorted."""
         folder.mkdir()
         _write(
             folder / "identifiers.parquet",
@@ -124,6 +129,11 @@ class Truth:
         _write(folder / "consent.parquet", columns, self.consent)
         columns_out = ("audience", "person_id", "channel", "is_member", "reason")
         _write(folder / "memberships.parquet", columns_out, self.memberships)
+        _write(
+            folder / "duplicates.parquet",
+            ("subscriber_key", "other_subscriber_key", "spelled"),
+            [(row.subscriber_key, row.other_subscriber_key, row.spelled) for row in self.duplicates],
+        )
 
 
 def decide(  # noqa: PLR0911 (a ladder of rules, in their order)

@@ -18,8 +18,9 @@ import structlog
 
 from ingestion.identifiers import IdentifierKey, identifier_rows, refuse_other_key
 from ingestion.raw_tables import IDENTIFIERS, LEGACY_FILES
+from ingestion.sources.sfmc_attributes import AttributeColumns, kinds_with, load_attribute_columns
 from ingestion.sources.sfmc_csv import Limits, MemberError, member_sha256, read_member
-from ingestion.sources.sfmc_files import KINDS, SYSTEM, FileKind, snake_case
+from ingestion.sources.sfmc_files import KINDS, SYSTEM, FileKind
 from ingestion.times import naive_utc
 from ingestion.warehouse import MEMORY_LIMIT, RawWarehouse, quoted
 
@@ -72,17 +73,19 @@ def load_extract(
     key: IdentifierKey,
     clock: Callable[[], datetime],
     limits: Limits | None = None,
+    attributes: AttributeColumns | None = None,
     memory_limit: str = MEMORY_LIMIT,
 ) -> LegacyLoadReport:
     """Load every known file of one extract; what cannot be loaded is in raw.legacy_files with its reason.
 
-    Loading the same content again adds nothing. Never raises for what the archive holds, or when it is
-    missing.
+    `attributes` are the account's own columns, by default those of sfmc_attributes.yml. Loading the same
+    content again adds nothing. Never raises for what the archive holds, or when it is missing.
     """
+    kinds = kinds_with(load_attribute_columns() if attributes is None else attributes)
     with RawWarehouse(warehouse, work_folder, memory_limit=memory_limit) as raw:
         refuse_other_key(raw, key)
         heal(raw)
-        load = _Load(raw, archive, key, naive_utc(clock()), limits or Limits())
+        load = _Load(raw, archive, key, naive_utc(clock()), limits or Limits(), kinds)
         files = _read_members(load)
         _commit(load, files)
         report = LegacyLoadReport(archive.name, tuple(files))
@@ -122,6 +125,7 @@ class _Load:
     key: IdentifierKey
     now: datetime
     limits: Limits
+    kinds: tuple[FileKind, ...]
 
 
 def _read_members(load: _Load) -> list[LegacyFile]:
@@ -155,8 +159,8 @@ def _read_members(load: _Load) -> list[LegacyFile]:
             "MISSING_MEMBER",
             f"{name} has no {kind.member}; tick it in the extract, or check that it was written.",
         )
-        for kind in KINDS
-        if kind.member not in present
+        for kind in load.kinds
+        if kind.member not in present and not kind.is_optional
     ]
     return files + missing
 
@@ -164,7 +168,7 @@ def _read_members(load: _Load) -> list[LegacyFile]:
 def _read_member(
     load: _Load, opened: zipfile.ZipFile, member: zipfile.ZipInfo, *, is_repeated: bool
 ) -> LegacyFile:
-    kind = next((kind for kind in KINDS if kind.member == member.filename), None)
+    kind = next((kind for kind in load.kinds if kind.member == member.filename), None)
     digest = None
     try:
         if is_repeated:
@@ -213,8 +217,7 @@ def _prepare_rows(
     raw = load.raw
     incoming, fresh = raw.new_file(f"{kind.table}.incoming"), raw.new_file(kind.table)
     count = read_member(opened, member, kind, incoming, load.limits)
-    key = ", ".join(snake_case(column) for column in kind.key or kind.columns)
-    statement = _NEW_ROWS.replace("{key}", key).replace("{table}", kind.table)
+    statement = _NEW_ROWS.replace("{key}", ", ".join(kind.raw_key)).replace("{table}", kind.table)
     raw.connection.execute(f"create or replace temp view incoming as from read_parquet({quoted(incoming)})")
     raw.connection.execute(
         f"copy ({statement}) to {quoted(fresh)} (format parquet)",
@@ -235,7 +238,7 @@ def _prepare_rows(
 
 def _commit(load: _Load, files: list[LegacyFile]) -> None:
     """Load the new rows of every accepted file, then write what became of each file: that is the commit."""
-    kinds = {kind.name: kind for kind in KINDS}
+    kinds = {kind.name: kind for kind in load.kinds}
     fresh = {
         kinds[file.kind]: file.new_rows_file for file in files if file.kind and file.new_rows_file is not None
     }

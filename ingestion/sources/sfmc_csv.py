@@ -6,7 +6,8 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing_extensions import Buffer
 
 from ingestion.errors import RejectedInputError
 from ingestion.raw_tables import TEXT, WHOLE
-from ingestion.sources.sfmc_files import FileKind, snake_case
+from ingestion.sources.sfmc_files import FileKind
 
 _CHUNK_BYTES = 1024 * 1024
 _CHUNK_ROWS = 50_000
@@ -83,8 +84,8 @@ def read_member(
 
 
 def _write_rows(reader: Any, kind: FileKind, header: tuple[str, ...], path: Path) -> int:
-    names = [snake_case(column) for column in header]
-    schema = pa.schema([*((name, TEXT) for name in names), ("line", WHOLE)])
+    places = kind.places(header)
+    schema = pa.schema([*((name, TEXT) for name in places), ("line", WHOLE)])
     rows: list[list[str]] = []
     lines: list[int] = []
     written = 0
@@ -98,15 +99,27 @@ def _write_rows(reader: Any, kind: FileKind, header: tuple[str, ...], path: Path
             rows.append(row)
             lines.append(reader.line_num)
             if len(rows) == _CHUNK_ROWS:
-                written += _write_chunk(writer, schema, rows, lines)
-        written += _write_chunk(writer, schema, rows, lines)
+                written += _write_chunk(writer, schema, places, rows, lines)
+        written += _write_chunk(writer, schema, places, rows, lines)
     return written
 
 
-def _write_chunk(writer: pq.ParquetWriter, schema: pa.Schema, rows: list[list[str]], lines: list[int]) -> int:
+def _write_chunk(
+    writer: pq.ParquetWriter,
+    schema: pa.Schema,
+    places: Mapping[str, int | None],
+    rows: list[list[str]],
+    lines: list[int],
+) -> int:
     count = len(rows)
     if count:
-        columns = [pa.array([value or None for value in column], TEXT) for column in zip(*rows, strict=True)]
+        by_place = list(zip(*rows, strict=True))
+        columns = [
+            pa.nulls(count, TEXT)
+            if place is None
+            else pa.array([value or None for value in by_place[place]], TEXT)
+            for place in places.values()
+        ]
         writer.write_table(pa.table([*columns, pa.array(lines, WHOLE)], schema=schema))
         rows.clear()
         lines.clear()
@@ -114,6 +127,8 @@ def _write_chunk(writer: pq.ParquetWriter, schema: pa.Schema, rows: list[list[st
 
 
 def _header_reason(kind: FileKind, header: tuple[str, ...]) -> str:
+    if kind.traits and header[: len(kind.columns)] == kind.columns:
+        return _account_header_reason(kind, header[len(kind.columns) :])
     missing = [column for column in kind.columns if column not in header]
     unknown = sum(column not in kind.all_columns for column in header)
     if missing or unknown:
@@ -123,6 +138,23 @@ def _header_reason(kind: FileKind, header: tuple[str, ...]) -> str:
     return (
         f"The header of {kind.member} is not the known one: {found}. "
         "Compare the extract's settings with the contract of the file."
+    )
+
+
+def _account_header_reason(kind: FileKind, columns: tuple[str, ...]) -> str:
+    """What is wrong with the account's columns; behind known leading ones they are names, no values."""
+    declared = [column for column, _ in kind.account_columns]
+    problems = {
+        "has {} that nobody declared": [column for column in columns if column not in declared],
+        "lacks {}": [column for column in declared if column not in columns],
+        "has {} twice": [column for column, count in Counter(columns).items() if count > 1],
+    }
+    found = " and ".join(
+        text.format(", ".join(map(repr, named))) for text, named in problems.items() if named
+    )
+    return (
+        f"The header of {kind.member} {found}. Say in ingestion/sources/sfmc_attributes.yml what each "
+        f"column of the account is: one of {', '.join(kind.traits)}, or not_read; then load the file again."
     )
 
 

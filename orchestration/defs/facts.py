@@ -1,6 +1,6 @@
 """From files and requests to the `raw` schema: everything received, and every definition that judges it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import dagster as dg
@@ -44,9 +44,7 @@ def raw_spec(table: str, description: str, *upstream: str) -> dg.AssetSpec:
     )
 
 
-def materialized(
-    house: House, tables: Mapping[str, str], summary: str
-) -> Iterator[dg.MaterializeResult[None]]:
+def materialized(house: House, tables: Iterable[str], summary: str) -> Iterator[dg.MaterializeResult[None]]:
     """One result per table, each with the rows that it holds now."""
     with house.warehouse() as connection:
         row_counts = count_tables(connection, ("raw",))
@@ -178,6 +176,20 @@ def legacy_sfmc(context: dg.AssetExecutionContext, house: House) -> Iterator[dg.
         LEGACY_TABLES,
         f"{len(reports)} archives, {sum(report.new_rows for report in reports):,} new rows{reasons}",
     )
+
+
+@dg.asset(
+    key=["raw", "identity_suspicions"],
+    deps=[dg.AssetKey(["raw", "legacy_sfmc__attributes"])],
+    group_name="ingestion",
+    owners=[INGESTION_OWNER],
+    kinds={"duckdb"},
+    pool=POOL,
+)
+def identity_suspicions(house: House) -> Iterator[dg.MaterializeResult[None]]:
+    """Pairs of legacy profiles that the last `cdp identity match` suspects to be one person's."""
+    house.check_warehouse()
+    yield from materialized(house, ("identity_suspicions",), "as `cdp identity match` left them")
 
 
 DEFINITION_TABLES = {

@@ -64,8 +64,11 @@ def explain_identity(
     if other["canonical_id"] is None:
         return told | {"verdict": "nobody", "because": f"{name_of(other)}: {why_nobodys(other)}"}
     pair = {"one": one["canonical_id"], "other": other["canonical_id"]}
+    other_key = {"canonical_id": other["canonical_id"]}
     return told | {
         "verdict": "two people",
+        "other_nodes": rows(connection, "identity_person_nodes", other_key),
+        "other_edges": rows(connection, "person_edges", other_key),
         "held": rows(connection, "identity_held", {"link": None, **pair}),
         "shared": rows(connection, "identity_shared_between", pair),
     }
@@ -77,7 +80,9 @@ def name_of(identifier: Mapping[str, Any]) -> str:
 
 
 def _path(edges: list[dict[str, Any]], start: str, goal: Mapping[str, Any]) -> dict[str, Any]:
-    path = surest_path(edges, start, str(goal["identifier_key"])) or []
+    # what is only suspected joined nobody, so no way leads over it
+    evidence = [edge for edge in edges if edge["score"] is None]
+    path = surest_path(evidence, start, str(goal["identifier_key"])) or []
     here, steps = start, []
     for edge in path:
         near, far = ("from", "to") if edge["from_key"] == here else ("to", "from")

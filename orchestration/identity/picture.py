@@ -26,8 +26,9 @@ def draw_person(
 ) -> str:
     """The SVG: `start` at the left, every other identifier by its distance from it, the path emphasised.
 
-    `nodes` are rows of identity_person_nodes.sql, `edges` of person_edges.sql. At most MOST_DRAWN
-    identifiers are drawn, those of the path always among them.
+    `nodes` are rows of identity_person_nodes.sql, `edges` of person_edges.sql, of one person or of two; of
+    two also of identity_held.sql, and these are dashed. At most MOST_DRAWN identifiers are drawn, those of
+    the path always among them.
     """
     on_path = {start} | {str(edge[end]) for edge in path for end in ("from_key", "to_key")}
     known = {str(node["identifier_key"]): node for node in nodes}
@@ -92,6 +93,16 @@ def _line(edge: Edge, drawn: Mapping[str, tuple[int, int]], is_on_path: bool) ->
         "d": d,
         "tier": edge["tier"],
         "is_on_path": is_on_path,
-        "title": f"{edge['tier']}, {edge['source_system']}, {edge['observation_count']} times, "
-        f"first {edge['first_seen_at']}, e.g. {edge['evidence_id']}",
+        # what joined nobody: held, or only suspected
+        "is_dashed": edge["tier"] == "loose" or "reason" in edge or edge.get("score") is not None,
+        "title": _told(edge),
     }
+
+
+def _told(edge: Edge) -> str:
+    if edge.get("score") is not None:
+        return f"suspected, score {edge['score']:.4f}, since {edge['first_seen_at']}: {edge['evidence_id']}"
+    return (
+        f"{edge['tier']}, {edge['source_system']}, {edge['observation_count']} times, "
+        f"first {edge['first_seen_at']}, e.g. {edge['evidence_id']}"
+    )

@@ -1,11 +1,13 @@
--- Links held for review, with both ends; each with the record behind it that was seen first.
+-- Links held for review, with both ends; each with the record behind it that was seen first. Suspicions come with
+-- their score, the strongest first; their evidence is what agreed.
 with first_evidence as (
     select
         least(from_key, to_key) as from_key,
         greatest(from_key, to_key) as to_key,
         arg_min(source_system, (first_seen_at, identity_edge_id)) as source_system,
         arg_min(evidence_id, (first_seen_at, identity_edge_id)) as evidence_id,
-        cast(sum(observation_count) as bigint) as observation_count
+        cast(sum(observation_count) as bigint) as observation_count,
+        score is not null as is_suspicion
     from intermediate.int_identity_edges
     group by all
 )
@@ -14,6 +16,9 @@ select
     held.identity_link_id,
     held.reason,
     held.tier,
+    held.score,
+    held.from_key,
+    held.to_key,
     from_nodes.identifier_type as from_type,
     from_nodes.identifier_value as from_value,
     from_people.canonical_id as from_canonical_id,
@@ -39,6 +44,7 @@ inner join marts.identity_graph as to_people
 left join first_evidence
     on held.from_key = first_evidence.from_key
     and held.to_key = first_evidence.to_key
+    and (held.reason = 'suspected') = first_evidence.is_suspicion
 where
     ($link is null or held.identity_link_id = $link)
     and (
@@ -46,4 +52,4 @@ where
         or (from_people.canonical_id = $one and to_people.canonical_id = $other)
         or (from_people.canonical_id = $other and to_people.canonical_id = $one)
     )
-order by held.reason, held.first_seen_at, held.identity_link_id
+order by held.reason, held.score desc nulls last, held.first_seen_at, held.identity_link_id

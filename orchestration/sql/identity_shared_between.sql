@@ -2,11 +2,15 @@
 with neighbours as (
     select from_key as shared_key, to_key as identifier_key
     from intermediate.int_identity_edges
-    where from_key in (select identifier_key from intermediate.int_identifiers_shared)
+    where
+        score is null
+        and from_key in (select identifier_key from intermediate.int_identifiers_shared)
     union all
     select to_key, from_key
     from intermediate.int_identity_edges
-    where to_key in (select identifier_key from intermediate.int_identifiers_shared)
+    where
+        score is null
+        and to_key in (select identifier_key from intermediate.int_identifiers_shared)
 ),
 
 seen_with as (

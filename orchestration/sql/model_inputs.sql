@@ -12,6 +12,11 @@ select
         (select count(*) from raw.identifiers),
         (select count(*) from raw.legacy_files),
         (select max(loaded_at) from raw.legacy_files),
+        -- replaced as a whole, so by content
+        (
+            select coalesce(bit_xor(hash(from_key, to_key, score, agreement, suspected_at)), 0)
+            from raw.identity_suspicions
+        ),
         (select count(*) from raw.definitions),
         (select max(loaded_at) from raw.definitions)
     ) as state

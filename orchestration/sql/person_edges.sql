@@ -1,4 +1,5 @@
--- What joined the identifiers of one person: each source and tier by itself, with one piece of evidence.
+-- What joined the identifiers of one person: each source and tier by itself, with one piece of evidence; and what
+-- was suspected of them, with a score, which joined nothing.
 with identities as (
     select
         identifier_key,
@@ -17,7 +18,8 @@ select
     edges.observation_count,
     edges.evidence_id,
     edges.first_seen_at,
-    edges.last_seen_at
+    edges.last_seen_at,
+    edges.score
 from intermediate.int_identity_edges as edges
 inner join identities as from_identities
     on edges.from_key = from_identities.identifier_key

@@ -169,6 +169,23 @@ class IdentityHouse:
         event_id = f"{decision}-{a}-{b}-{day}"
         self.add([Seen(event_id, day, source="operator", name="identity_decided", properties=properties)])
 
+    def suspect(self, pairs: Iterable[tuple[tuple[str, str], tuple[str, str], float]], *, day: float) -> None:
+        """What is suspected from now on: pairs of known (type, value) with their scores, and no others."""
+        moment = (START + timedelta(days=day)).replace(tzinfo=None)
+        with duckdb.connect(str(self.warehouse)) as connection:
+            keys = {
+                (kind, value): key
+                for kind, value, key in connection.execute(
+                    "select identifier_type, raw_value, identifier_key from raw.identifiers"
+                ).fetchall()
+            }
+            connection.execute("delete from raw.identity_suspicions")
+            for a, b, score in pairs:
+                connection.execute(
+                    "insert into raw.identity_suspicions values (?, ?, ?, ?, ?, ?, ?)",
+                    [*sorted((keys[a], keys[b])), score, "last_name same", "rules", moment, moment],
+                )
+
     def erase(self, event_ids: Sequence[str]) -> None:
         """Take the evidence away, as erasure does."""
         with duckdb.connect(str(self.warehouse)) as connection:

@@ -52,12 +52,15 @@ TABLES = (
     "intermediate.int_identity_components",
     "intermediate.int_identity_ids_placed",
     "intermediate.int_identity_components_named",
+    "intermediate.int_people_suspected",
+    "intermediate.int_people_suspected_grouped",
     "intermediate.int_identifiers_resolved",
     "intermediate.int_events_identified",
     "marts.identity_graph",
     "marts.identity_graph_history",
     "marts.identity_redirects",
     "marts.identity_changes",
+    "marts.suspected_people",
 )
 # what names the build itself is another in each
 COLUMNS = {
@@ -65,7 +68,7 @@ COLUMNS = {
     "intermediate.int_identity_components": "* exclude (resolved_in)",
     "intermediate.int_identity_components_named": "* exclude (is_new_anchor)",
 }
-SELECT = (*IDENTITY, "+int_events_identified")
+SELECT = (*IDENTITY, "+int_events_identified", "+suspected_people")
 
 
 def changed(
@@ -88,6 +91,31 @@ def changed(
         if len(own) > 1:
             decision = chance.choice(("join", "keep_apart", "withdraw"))
             house.decide(decision, *chance.sample(own, 2), day=tick + number / worlds)
+    _suspect(house, chance, known, tick)
+
+
+def _suspect(house: IdentityHouse, chance: random.Random, known: list[tuple[str, str]], tick: int) -> None:
+    """Of the former suspicions some go and some get another score; new ones come, across worlds too.
+
+    Many are of two identifiers that are one person already, or are shared, gone or decided about.
+    """
+    by_key = {
+        key: (kind, value)
+        for key, kind, value in house.rows(
+            "select identifier_key, identifier_type, raw_value from raw.identifiers order by all"
+        )
+    }
+    kept = house.rows("select from_key, to_key, score from raw.identity_suspicions order by all")
+    pairs = {
+        frozenset((by_key[a], by_key[b])): (by_key[a], by_key[b], score if chance.random() < 0.8 else 0.95)
+        for a, b, score in kept
+        if chance.random() < 0.7
+    }
+    for _ in range(len(known) // 20):
+        pair = (chance.choice(known), chance.choice(known))
+        if pair[0] != pair[1]:
+            pairs.setdefault(frozenset(pair), (*pair, round(0.9 + chance.random() / 10, 6)))
+    house.suspect(pairs.values(), day=tick)
 
 
 def _import_subscribers(
@@ -187,4 +215,6 @@ def run_worlds(folder: Path, *, seed: int, ticks: int, worlds: int) -> None:
         changed(house, chance, alive, tick, worlds)
         assert_equal_to_full(house, folder / f"full_{tick}", day=tick + 1)
     held = house.rows("select distinct reason from intermediate.int_identity_links_held order by 1")
-    assert len(held) >= 4, held
+    assert len(held) >= 5, held
+    assert ("suspected",) in held
+    assert house.rows("select count(*) from marts.suspected_people where size > 2") != [(0,)]

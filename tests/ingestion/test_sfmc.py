@@ -44,8 +44,8 @@ def csv_text(kind: FileKind, rows: Rows, tail: tuple[str, ...] = ()) -> str:
 
 
 def whole(changes: Mapping[str, bytes | None] | None = None) -> dict[str, bytes]:
-    """Every file of an extract with a header only, and `changes`; None leaves a file out."""
-    files = {kind.member: csv_text(kind, []).encode("utf-16") for kind in KINDS}
+    """Every file that an extract must have with a header only, and `changes`; None leaves a file out."""
+    files = {kind.member: csv_text(kind, []).encode("utf-16") for kind in KINDS if not kind.is_optional}
     return {name: content for name, content in {**files, **(changes or {})}.items() if content is not None}
 
 

@@ -141,6 +141,9 @@ def loaded(context: Context) -> Context:
                 "legacy_files", "definitions",
             )
         ),
+        "create table raw.identity_suspicions "
+        "(from_key text, to_key text, score double, agreement text, suspected_at timestamp)",
+        "insert into raw.identity_suspicions values ('a', 'b', 0.9, 'phone same', '2026-01-01')",
         *(
             f"create table activation.{table} (ledger_seq bigint)"
             for table in ("operations", "sync_runs", "acknowledged")
@@ -159,6 +162,8 @@ def loaded(context: Context) -> Context:
         ("insert into raw.event_batches values ('2026-01-01')", {"raw"}),
         ("insert into raw.definitions values ('2026-01-01')", {"raw"}),
         ("insert into raw.legacy_files values ('2026-01-01')", {"raw"}),
+        ("update raw.identity_suspicions set score = 0.95", {"raw"}),
+        ("delete from raw.identity_suspicions", {"raw"}),
         ("insert into activation.operations values (7)", {"activation"}),
         ("insert into activation.acknowledged values (8)", {"activation"}),
     ],

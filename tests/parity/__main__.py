@@ -54,20 +54,27 @@ def prepare_environment() -> None:
 
 
 def run_sample(home: Path) -> str:
-    """Run the main job on the sample in a home of its own and return its as_of."""
+    """Run the main job on the sample in a home of its own, suspect duplicates in it, and return its as_of."""
     environment = {"PATH": "/usr/bin:/bin", "CDP_HOME": str(home)}
-    cdp = [str(Path(sys.executable).parent / "cdp"), "run"]
-    subprocess.run(cdp, check=True, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT)
+    cdp = str(Path(sys.executable).parent / "cdp")
+    for command in (["run"], ["identity", "match"]):
+        subprocess.run([cdp, *command], check=True, env=environment, stdout=subprocess.DEVNULL, cwd=ROOT)
     manifest = json.loads((home / "sample" / "manifest.json").read_text())
     moment: str = manifest["as_of"]
     return moment.replace("T", " ").replace("Z", "")
 
 
 def export(warehouse: Path, work: Path, as_of: str) -> None:
-    """Write raw and activation as Parquet for Spark, and the marts that DuckDB makes of the same rows."""
+    """Write raw and activation as Parquet for Spark, and the marts that DuckDB makes of the same rows.
+
+    Both engines build for the first time: what changed since the run would be told with its history.
+    """
     copy = work / "warehouse.duckdb"
     copy.unlink(missing_ok=True)
     copy.write_bytes(warehouse.read_bytes())
+    with duckdb.connect(str(copy)) as connection:
+        for schema in ("staging", "intermediate", "marts"):
+            connection.execute(f"drop schema if exists {schema} cascade")
     dbt = Path(sys.executable).parent / "dbt"
     project = ROOT / "dbt_project"
     subprocess.run(

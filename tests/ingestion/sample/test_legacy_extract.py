@@ -31,6 +31,10 @@ HEADERS = {
     "Subscribers.csv": (
         "ClientID,SubscriberKey,EmailAddress,SubscriberID,Status,DateHeld,DateCreated,DateUnsubscribed"
     ),
+    "Attributes.csv": (
+        "ClientID,SubscriberKey,EmailAddress,SubscriberID,First Name,Last Name,Birthday,Street,City,"
+        "Postal Code,Country,Mobile,Loyalty Tier"
+    ),
 }
 
 

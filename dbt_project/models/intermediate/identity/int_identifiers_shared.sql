@@ -19,6 +19,7 @@ with edges as (
     select * from {{ ref('int_identity_edges') }}
     where
         tier <> 'operator'
+        and score is null
         and {{ touched_only(by_delta, touched, ['from_key', 'to_key']) }}
 
 ),

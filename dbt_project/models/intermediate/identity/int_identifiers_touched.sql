@@ -3,6 +3,7 @@
 {% set by_delta = is_delta() %}
 {% set applied = identity_table('int_identity_decisions_applied') %}
 {% set former_decisions = load_relation(applied) if by_delta else none %}
+{% set former_edges = identity_table('int_identity_edges') %}
 
 with observations_changed as (
 
@@ -54,6 +55,52 @@ decisions_changed as (
 
 ),
 
+suspicions as (
+
+    select
+        from_key,
+        to_key,
+        score,
+        agreement,
+        suspected_at
+    from {{ ref('int_identity_suspicions') }}
+
+),
+
+-- as the last build took them into the edges
+suspicions_before as (
+
+    {% if by_delta %}
+    select
+        from_key,
+        to_key,
+        score,
+        evidence_id as agreement,
+        first_seen_at as suspected_at
+    from {{ former_edges }}
+    where score is not null
+    {% else %}
+    select * from suspicions
+    {% endif %}
+
+),
+
+suspicions_changed as (
+
+    (
+        select * from suspicions
+        {{ dbt.except() }}
+        select * from suspicions_before
+    )
+    union all
+    (
+        select * from suspicions_before
+        {{ dbt.except() }}
+        select * from suspicions
+    )
+
+),
+
 touched as (
 
     {% for type in types %}
@@ -65,6 +112,10 @@ touched as (
     select from_key as identifier_key from decisions_changed
     union
     select to_key as identifier_key from decisions_changed
+    union
+    select from_key as identifier_key from suspicions_changed
+    union
+    select to_key as identifier_key from suspicions_changed
 
 )
 

@@ -8,9 +8,11 @@
 -- depends_on: {{ ref('int_identity_nodes') }}
 -- depends_on: {{ ref('int_identity_decisions') }}
 -- depends_on: {{ ref('int_identifiers_touched') }}
+-- what is only suspected makes nobody one person, however often and however surely
 with links as (
 
     select * from {{ ref('int_identity_links') }}
+    where not is_suspected
 
 )
 

@@ -27,6 +27,12 @@ decisions as (
 
 ),
 
+suspicions as (
+
+    select * from {{ ref('int_identity_suspicions') }}
+
+),
+
 identifiers as (
 
     select * from {{ ref('int_identifiers_checked') }}
@@ -87,7 +93,8 @@ observed_edges as (
         sum(observation_count) as observation_count,
         min(evidence_id) as evidence_id,
         min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
+        max(last_seen_at) as last_seen_at,
+        cast(null as double) as score
     from pairs
     group by
         from_key,
@@ -111,7 +118,8 @@ decided_edges as (
         1 as observation_count,
         decisions.event_id as evidence_id,
         decisions.decided_at as first_seen_at,
-        decisions.decided_at as last_seen_at
+        decisions.decided_at as last_seen_at,
+        cast(null as double) as score
     from decisions
     inner join identifier_types as from_types
         on decisions.from_key = from_types.identifier_key
@@ -125,11 +133,33 @@ decided_edges as (
 
 ),
 
+-- no rule makes a suspicion surer; what agreed is its evidence
+suspected_edges as (
+
+    select
+        from_key,
+        from_type,
+        to_key,
+        to_type,
+        'loose' as tier,
+        'splink' as source_system,
+        1 as observation_count,
+        agreement as evidence_id,
+        suspected_at as first_seen_at,
+        suspected_at as last_seen_at,
+        score
+    from suspicions
+    where {{ touched_only(by_delta, touched, ['from_key', 'to_key'], all_of=true) }}
+
+),
+
 all_edges as (
 
     select * from observed_edges
     union all
     select * from decided_edges
+    union all
+    select * from suspected_edges
 
 ),
 
@@ -147,7 +177,8 @@ edges as (
         cast(observation_count as bigint) as observation_count,
         evidence_id,
         first_seen_at,
-        last_seen_at
+        last_seen_at,
+        score
     from all_edges
 
 )

@@ -51,7 +51,7 @@ decisions as (
 
 ),
 
--- a link whose two ends are not one person was held: a rule is against it
+-- a link whose two ends are not one person was held: a rule is against it, or it is only suspected
 held as (
 
     select
@@ -60,6 +60,8 @@ held as (
         links.from_key,
         links.to_key,
         links.tier_rank,
+        links.is_suspected,
+        links.score,
         links.first_seen_at,
         links.last_seen_at,
         from_components.component as from_component,
@@ -117,8 +119,8 @@ bridges as (
     select
         least(from_component, to_component) as from_component,
         greatest(from_component, to_component) as to_component,
-        sum(case when tier_rank = 3 then 1 else 0 end) as loose_link_count,
-        min(tier_rank) as best_tier_rank
+        sum(case when tier_rank = 3 and not is_suspected then 1 else 0 end) as loose_link_count,
+        min(case when not is_suspected then tier_rank end) as best_tier_rank
     from held
     group by
         least(from_component, to_component),
@@ -137,6 +139,7 @@ reasoned as (
         {{ tier_name('held.tier_rank') }} as tier,
         case
             when kept_apart.from_component is not null then 'kept_apart'
+            when held.is_suspected then 'suspected'
             {% for type in rules.types if type.most is not none %}
             when
                 held.tier_rank > 0
@@ -161,6 +164,7 @@ reasoned as (
         end as reason,
         cast(from_sizes.identifier_count as bigint) as from_identifier_count,
         cast(to_sizes.identifier_count as bigint) as to_identifier_count,
+        held.score,
         held.first_seen_at,
         held.last_seen_at
     from held
@@ -176,6 +180,8 @@ reasoned as (
         on
             least(held.from_component, held.to_component) = kept_apart.from_component
             and greatest(held.from_component, held.to_component) = kept_apart.to_component
+    -- an operator has answered a suspicion between two people that are kept apart
+    where not held.is_suspected or kept_apart.from_component is null
 
 )
 

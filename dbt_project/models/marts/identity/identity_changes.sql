@@ -23,6 +23,8 @@ identifiers_named_again as (
 edges as (
 
     select * from {{ ref('int_identity_edges') }}
+    -- a suspicion joins nobody, so it is no reason for a join or a merge
+    where score is null
 
 ),
 
