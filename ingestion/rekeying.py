@@ -6,7 +6,7 @@ import pyarrow as pa
 from ingestion.errors import FatalIngestionError
 from ingestion.identifiers import IdentifierKey
 
-KEY_COLUMNS = ("identifier_key", "other_identifier_key")
+KEY_COLUMNS = ("identifier_key", "other_identifier_key", "from_key", "to_key")
 _SCHEMAS = ("raw", "intermediate", "marts", "activation")
 _BATCH_ROWS = 100_000
 
@@ -40,6 +40,10 @@ def rekey_warehouse(
                 f'from new_keys where keyed."{column}" = new_keys.former_key'
             )
         connection.execute("update raw.identifiers set key_id = ?", [new.key_id])
+        # of two keys of a pair the smaller comes first
+        connection.execute(
+            "update raw.identity_suspicions set from_key = to_key, to_key = from_key where from_key > to_key"
+        )
     finally:
         connection.unregister("new_keys")
     return pairs

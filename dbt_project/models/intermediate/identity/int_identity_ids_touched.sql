@@ -5,6 +5,7 @@
 -#}
 -- depends_on: {{ ref('int_identity_build_begun') }}
 {% set by_delta = is_delta() %}
+{% set id_column = 'canonical_id' %}
 with published as (
 
     {{ published_before() }}
@@ -46,7 +47,7 @@ ids_touched as (
             {{ is_touched('resolved_again', ['identifier_key']) }}
             or (
                 {{ is_touched('published_since', ['identifier_key']) }}
-                and {{ is_touched('ids_without_anchor', ['canonical_id'], touched_column='canonical_id') }}
+                and {{ is_touched('ids_without_anchor', [id_column], touched_column=id_column) }}
             )
         )
 
