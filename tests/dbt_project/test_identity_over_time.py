@@ -285,3 +285,24 @@ def grown(chance: random.Random, tick: int) -> Iterator[Seen]:
                 arrived_day=arrived,
                 **carried,
             )
+
+
+def test_what_a_killed_build_changed_is_told_once_by_the_next(tmp_path: Path) -> None:
+    """A build that ends between the state and its changes, or right after both, loses and doubles no line."""
+    house = IdentityHouse(tmp_path)
+    told = "select change_type, count(*) from marts.identity_changes group by 1 order by 1"
+    house.add([Seen("a", 0, user_id="u1", anonymous_id="d1"), Seen("b", 0, user_id="u2", anonymous_id="d2")])
+    house.build(day=1)
+    assert house.rows(told) == []
+
+    house.add([Seen("c", 1, user_id="u1", anonymous_id="d3")])
+    house.build(day=2, select=("+int_identity_assignments",))
+    assert house.rows(told) == []
+    house.build(day=3)
+    assert house.rows(told) == [("join", 1)]
+
+    house.add([Seen("d", 3, user_id="u2", anonymous_id="d4")])
+    house.build(day=4, select=("+identity_changes",))
+    assert house.rows(told) == [("join", 2)]
+    house.build(day=5)
+    assert house.rows(told) == [("join", 2)]

@@ -42,6 +42,7 @@ def test_an_unsubscribed_person_is_removed_and_explain_tells_why(house: House) -
     assert "0 operations" in house.run().stdout
 
 
+@pytest.mark.long
 def test_an_operators_grant_does_not_lift_a_persons_withdrawal(house: House) -> None:
     [(email,)] = house.query(
         "select identifier_value from marts.contact_points where rule = 'withdrawn' and channel = 'email' "

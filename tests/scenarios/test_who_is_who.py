@@ -13,6 +13,7 @@ pytestmark = pytest.mark.scenario
 RULES = PROJECT_ROOT / "dbt_project" / "models" / "intermediate" / "identity" / "identity_rules.yml"
 
 
+@pytest.mark.long
 def test_a_held_link_is_reviewed_and_either_answer_counts(house: House) -> None:
     """A device is taken from a customer; the links that are held for it can be accepted or rejected."""
     [(device, user)] = house.query(

@@ -58,6 +58,17 @@
 {%- endmacro %}
 
 {#
+  For identity_changes: the number of the last build of which it has told what it changed. A build that was killed half way
+  leaves that of the one before. Where no whole build is known, all counts as told.
+#}
+{% macro last_build_told() -%}
+    {%- set ended = load_relation(identity_build('ended')) if execute and is_incremental() else none -%}
+    {%- set of_ended = number_of('select max(last_build_number) as last_number from ' ~ ended) if ended else 0 -%}
+    {%- if not of_ended -%}{{ return(9223372036854775807) }}{%- endif -%}
+    {{ return([of_ended, number_of('select max(told_build_number) as last_number from ' ~ this)] | max) }}
+{%- endmacro %}
+
+{#
   Whether no later moment than this one was ever recorded in this state model: what was published is never written again,
   and a build as of an earlier moment appends nothing.
 #}

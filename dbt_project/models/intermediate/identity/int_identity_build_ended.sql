@@ -15,5 +15,6 @@ select
     build_id,
     is_full,
     is_full_because,
-    as_of
+    as_of,
+    (select max(build_number) from {{ ref('int_identity_assignments') }}) as last_build_number
 from {{ ref('int_identity_build_begun') }}

@@ -50,7 +50,10 @@ ever_published as (
 published as (
 
     select * from ever_published
-    where {{ touched_only(by_delta, touched, ['identifier_key']) }}
+    where
+        {{ touched_only(by_delta, touched, ['identifier_key']) }}
+        -- of a build that was killed half way nobody has been told yet what it changed
+        and build_number <= {{ last_build_told() }}
 
 ),
 
@@ -414,7 +417,8 @@ identity_changes as (
         source_system,
         tier,
         evidence_id,
-        cast({{ next_build_number() }} as bigint) as build_number
+        cast({{ next_build_number() }} as bigint) as build_number,
+        (select max(build_number) from {{ ref('int_identity_assignments') }}) as told_build_number
     from all_changes
     {% if not is_newest_moment('changed_at') %}
     where 1 = 0
