@@ -16,5 +16,8 @@ select
     is_full,
     is_full_because,
     as_of,
-    (select max(assignments.build_number) from {{ ref('int_identity_assignments') }} as assignments) as last_build_number
+    (
+        select max(assignments.build_number)
+        from {{ ref('int_identity_assignments') }} as assignments
+    ) as last_build_number
 from {{ ref('int_identity_build_begun') }}

@@ -418,7 +418,10 @@ identity_changes as (
         tier,
         evidence_id,
         cast({{ next_build_number() }} as bigint) as build_number,
-        (select max(assignments.build_number) from {{ ref('int_identity_assignments') }} as assignments) as told_build_number
+        (
+            select max(assignments.build_number)
+            from {{ ref('int_identity_assignments') }} as assignments
+        ) as told_build_number
     from all_changes
     {% if not is_newest_moment('changed_at') %}
     where 1 = 0
