@@ -1,7 +1,6 @@
-{#- the identifiers as the last build left them -#}
-{%- set identifiers_built = identity_table('int_identifiers_checked') -%}
-{%- set former_identifiers = load_relation(identifiers_built) if execute else none -%}
 -- depends_on: {{ ref('int_identity_build_begun') }}
+{# the identifiers as the last build left them; a full one does not ask #}
+{% set former_identifiers = identity_table('int_identifiers_checked') if is_delta() else none %}
 
 with identifiers as (
 
