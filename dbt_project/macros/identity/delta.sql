@@ -18,6 +18,11 @@
     ) == 1) }}
 {%- endmacro %}
 
+{# A number for this command, another than any before it had: when it started, in microseconds since 1970. #}
+{% macro command_number() -%}
+    {{ return((run_started_at.timestamp() * 1000000) | int) }}
+{%- endmacro %}
+
 {# The table that says how the last build began, or that it ended. #}
 {% macro identity_build(edge) -%}
     {{ return(identity_table('int_identity_build_' ~ edge)) }}

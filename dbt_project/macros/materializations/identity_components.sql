@@ -177,7 +177,7 @@
                 else 'loose'
             end as tier,
             {{ 'coalesce(territories.territory, components.founder)' if torn else 'components.founder' }} as territory,
-            '{{ invocation_id }}' as resolved_in
+            {{ command_number() }} as resolved_in
         from {{ ns.placed }} as placed
         inner join {{ nodes }} as nodes
             on placed.node_id = nodes.node_id

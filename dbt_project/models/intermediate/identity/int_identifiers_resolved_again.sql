@@ -20,7 +20,7 @@ resolved_again as (
     union
     select node as identifier_key
     from components
-    where resolved_in = '{{ invocation_id }}'
+    where resolved_in = {{ command_number() }}
 
 )
 
