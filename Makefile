@@ -84,7 +84,7 @@ bench: install-dev ## measure every stage against its bare limit
 
 lock: ## renew the hashed lock files (needs uv)
 	cd $(LOCK) && for name in dev run parity sdks; do \
-	  uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --no-strip-extras --quiet \
+	  uv pip compile --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras --quiet \
 	    $$( [ $$name = run ] && echo "-c dev.txt" ) $$name.in -o $$name.txt; done
 
 clean: ## remove everything a run wrote (var/) and the environments

@@ -19,7 +19,17 @@ from ingestion.range_replay import RangeReplay, RangeReport, drop_replay, replay
 from ingestion.registry import load_registry
 from ingestion.replay import ReplayReport, Selection, replay_quarantine
 from ingestion.streams.config import STREAMS_FILE
-from orchestration.commands import consent, explain, identity, identity_key, look, operate, run, sample
+from orchestration.commands import (
+    consent,
+    explain,
+    identity,
+    identity_key,
+    identity_match,
+    look,
+    operate,
+    run,
+    sample,
+)
 from orchestration.context import Context
 from orchestration.errors import DeploymentError
 from orchestration.field_readers import FieldReaders
@@ -51,7 +61,7 @@ def build_app(context: Context) -> typer.Typer:
         """A warehouse-native, composable customer data platform."""
         ctx.obj = context
 
-    for commands in (run, look, explain, identity, identity_key, consent, operate, sample):
+    for commands in (run, look, explain, identity, identity_match, identity_key, consent, operate, sample):
         commands.register(app)
     mounted = ingestion.commands(ingestion_context(context)) | activation.commands(
         activation_context(context)

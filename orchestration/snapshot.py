@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from ingestion.segments import sync_folder
 from orchestration.errors import SnapshotMissingError
 from orchestration.warehouse import Warehouse, explained_errors
 
@@ -44,11 +45,7 @@ def publish_snapshot(warehouse: Warehouse, target: Path) -> PublishedSnapshot:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(target.parent)
     return PublishedSnapshot(target, target.stat().st_size)
 
 

@@ -2,18 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from ingestion.errors import ContractError
-from ingestion.sources.sfmc_files import KINDS, FileKind
+from ingestion.sources.sfmc_files import KINDS, FileKind, Trait
 from ingestion.yaml_files import Declared, parse, read_text, refuse_repeats
 
 ATTRIBUTES_FILE = Path(__file__).parent / "sfmc_attributes.yml"
-Trait = Literal[
-    "first_name", "last_name", "date_of_birth", "street", "city", "postal_code", "country", "phone"
-]
 
 
 class AttributeColumns(Declared):

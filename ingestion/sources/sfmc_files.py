@@ -7,7 +7,7 @@ Attributes.csv ends in columns that each account defines itself: what they mean 
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 SYSTEM: Final = "sfmc"
 _EVENT: Final = (
@@ -35,16 +35,10 @@ _GEO: Final = (
 _AGENT: Final = ("Browser", "EmailClient", "OperatingSystem", "Device")
 _EVENT_KEY: Final = ("ClientID", "SendID", "SubscriberID", "ListID", "EventDate", "BatchID")
 # What a column of an account may be read as; each is a column of raw.legacy_sfmc__attributes.
-TRAITS: Final = (
-    "first_name",
-    "last_name",
-    "date_of_birth",
-    "street",
-    "city",
-    "postal_code",
-    "country",
-    "phone",
-)
+Trait = Literal[
+    "first_name", "last_name", "date_of_birth", "street", "city", "postal_code", "country", "phone"
+]
+TRAITS: Final[tuple[Trait, ...]] = get_args(Trait)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ingestion.identifiers import IdentifierKey
-from orchestration.commands.identity import identity_app
+from orchestration.commands.identity import Yes, identity_app
 from orchestration.context import context_of
 from orchestration.identity.key_rotation import rotate_identifier_key
 from orchestration.snapshot import publish_snapshot
@@ -23,7 +23,7 @@ def rotate_key(
     key_file: Annotated[
         Path | None, typer.Option(help="A file with the new key in hex; default: one is made.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only the plan is shown.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Replace the secret that identifiers are hashed with; people keep their ids, denials go on to hold."""
     context = context_of(ctx)

@@ -2,33 +2,17 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from orchestration.errors import FatalOrchestrationError
+from ingestion.sources.sfmc_files import Trait as ProfileTrait
+from ingestion.yaml_files import Declared, parse, read_text
 
 MATCHING_RULES_FILE = Path(__file__).parent / "matching_rules.yml"
-Trait = Literal[
-    "first_name",
-    "last_name",
-    "date_of_birth",
-    "street",
-    "city",
-    "postal_code",
-    "country",
-    "phone",
-    "email",
-]
-TRAITS: tuple[str, ...] = get_args(Trait)
+Trait = Literal[ProfileTrait, "email"]
+TRAITS: tuple[Trait, ...] = get_args(Trait)
 Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class Declared(BaseModel):
-    """What people write: no unknown keys, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Comparison(Declared):
@@ -106,25 +90,5 @@ class MatchingRules(Declared):
 
 
 def read_matching_rules(path: Path = MATCHING_RULES_FILE) -> MatchingRules:
-    """The rules of a file once they are sound; raises FatalOrchestrationError by key."""
-    try:
-        found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FatalOrchestrationError(
-            f"{path} cannot be read as YAML: {' '.join(str(error).split())}. Correct the file."
-        ) from error
-    rules = found.get("matching_rules") if isinstance(found, dict) else None
-    if rules is None:
-        raise FatalOrchestrationError(
-            f"{path} has no key `matching_rules`; see {MATCHING_RULES_FILE.name} of the project."
-        )
-    try:
-        return MatchingRules.model_validate(rules)
-    except ValidationError as error:
-        problems = "; ".join(
-            ".".join(["matching_rules", *(str(part) for part in problem["loc"])])
-            + ": "
-            + problem["msg"].removeprefix("Value error, ")
-            for problem in error.errors(include_url=False, include_input=False)
-        )
-        raise FatalOrchestrationError(f"{path} is wrong: {problems}. Correct it.") from error
+    """The rules of a file once they are sound; raises ContractError by file and key."""
+    return parse(path.name, read_text(path), MatchingRules)

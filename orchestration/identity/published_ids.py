@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from ingestion.segments import sync_folder
 from ingestion.warehouse import quoted
 from orchestration.errors import FatalOrchestrationError
 
@@ -130,11 +131,7 @@ def _write(connection: duckdb.DuckDBPyConnection, query: str, folder: Path, firs
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder)
 
 
 def _parsed(path: Path) -> KeptBuilds:

@@ -8,13 +8,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ingestion.raw_tables import RAW_TABLES
 from ingestion.times import naive_utc
 from orchestration.errors import FatalOrchestrationError
 from orchestration.sql_files import one_row, read_sql
 
 TABLE = "identity_suspicions"
-_SQL_TYPES = {"string": "varchar", "double": "double", "timestamp[us]": "timestamp"}
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,12 @@ class Suspected:
 
 
 def read_profiles(snapshot: duckdb.DuckDBPyConnection) -> pa.Table:
-    """The profiles that the last run left to match; raises where it knew of none."""
+    """The profiles that the last run left to match; raises where no run has built them."""
     try:
         return snapshot.execute(read_sql("profiles_to_match")).to_arrow_table()
     except duckdb.CatalogException as error:
         raise FatalOrchestrationError(
-            "The last run built no profiles to match: it ran an older version. Start `cdp run` and try again."
+            "There are no profiles to match yet: no run has built the models. Start `cdp run` and try again."
         ) from error
 
 
@@ -55,7 +53,6 @@ def replace_suspicions(
 
     A pair that was suspected before keeps the moment of its first suspicion.
     """
-    _create_table(connection)
     connection.register("found", pairs)
     connection.execute("begin")
     try:
@@ -74,9 +71,3 @@ def replace_suspicions(
     finally:
         connection.unregister("found")
     return Suspected(**{name: int(count) for name, count in counts.items()})
-
-
-def _create_table(connection: duckdb.DuckDBPyConnection) -> None:
-    """A load makes every table of `raw`; a warehouse last loaded by an older version lacks this one."""
-    columns = ", ".join(f"{field.name} {_SQL_TYPES[str(field.type)]}" for field in RAW_TABLES[TABLE])
-    connection.execute(f"create table if not exists raw.{TABLE} ({columns})")

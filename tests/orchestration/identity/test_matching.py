@@ -155,9 +155,9 @@ def test_wrong_rules_are_refused_before_anything_is_compared(
     cdp: Callable[..., Result], tmp_path: Path
 ) -> None:
     path = tmp_path / "rules.yml"
-    path.write_text("matching_rules: {least_score: 2}")
+    path.write_text("least_score: 2")
     finished = cdp("identity", "match", "--rules", str(path))
-    assert "matching_rules.least_score" in str(finished.exception)
+    assert "key 'least_score' is wrong" in str(finished.exception)
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=NEEDS_DATA)

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from ingestion.raw_tables import RAW_TABLES
 from orchestration.errors import FatalOrchestrationError
 from orchestration.identity.matching import PAIRS
 from orchestration.identity.suspicions import Suspected, read_profiles, replace_suspicions
@@ -21,6 +22,8 @@ TUESDAY = MONDAY + timedelta(days=1)
 def warehouse(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
         connection.execute("create schema raw")
+        connection.register("given", RAW_TABLES["identity_suspicions"].empty_table())
+        connection.execute("create table raw.identity_suspicions as from given")
         yield connection
 
 
@@ -72,6 +75,6 @@ def test_a_match_that_fails_leaves_what_was_there(warehouse: duckdb.DuckDBPyConn
     assert kept(warehouse) == before
 
 
-def test_a_warehouse_of_an_older_version_says_to_run(warehouse: duckdb.DuckDBPyConnection) -> None:
+def test_a_warehouse_without_models_says_to_run(warehouse: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(FatalOrchestrationError, match="Start `cdp run` and try again"):
         read_profiles(warehouse)

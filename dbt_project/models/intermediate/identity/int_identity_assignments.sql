@@ -14,6 +14,8 @@ with identifiers_resolved as (
 
 ),
 
+-- a component that is not named again keeps what its last naming said of its anchor; none of its
+-- identifiers is looked at here
 components_named as (
 
     select * from {{ ref('int_identity_components_named') }}
