@@ -23,7 +23,8 @@ RULES = {
         "anonymous_id": {"kind": "mergeable", "priority": 3, "per_person": {"most": 500}},
     }
 }
-SETTINGS = "{memory_limit: 2600MB, threads: 2, preserve_insertion_order: false}"
+# 2,600 MB are what 10 million links may take; a larger graph is given more, in proportion
+LEAST_MEMORY_MB, MEMORY_MB_PER_MILLION = 2_600, 260
 
 
 def main(links: int, shape: str) -> None:
@@ -44,9 +45,11 @@ def main(links: int, shape: str) -> None:
             "create table input_decisions_given (from_key varchar, to_key varchar, decision varchar)"
         )
         found = connection.execute("select count(*) from input_links_given").fetchone()
+    memory = max(LEAST_MEMORY_MB, links * MEMORY_MB_PER_MILLION // 1_000_000)
+    settings = f"{{memory_limit: {memory}MB, threads: 2, preserve_insertion_order: false}}"
     (project / "profiles.yml").write_text(
         "cdp:\n  target: dev\n  outputs:\n"
-        f"    dev: {{type: duckdb, path: '{warehouse}', threads: 1, settings: {SETTINGS}}}\n"
+        f"    dev: {{type: duckdb, path: '{warehouse}', threads: 1, settings: {settings}}}\n"
     )
     subprocess.run(
         [

@@ -1,5 +1,6 @@
 """The real project in dbt, without importing dbt and reading the project anew for every command of a test."""
 
+import faulthandler
 import multiprocessing
 import os
 import sys
@@ -17,16 +18,19 @@ _FOLDERS = ("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT))
 
 
 def run_dbt(warehouse: Path, arguments: Sequence[str]) -> None:
-    """Run a command of dbt over a warehouse in a child of this process; fails with what dbt said."""
-    manifest = parsed_project()
-    context = multiprocessing.get_context("fork")
-    with tempfile.TemporaryFile() as said:
-        child = context.Process(target=_run, args=(manifest, warehouse, list(arguments), said.fileno()))
+    """Run a command of dbt over a warehouse in a process of its own; fails with what dbt said.
+
+    The process is forked from a server that has only read the project, never from the tests' own process:
+    of the threads that DuckDB and Arrow started there, a fork copies the locks they hold and not the threads.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.dbt_project.dbt_server"])
+    with tempfile.NamedTemporaryFile() as said:
+        child = context.Process(target=_run, args=(warehouse, list(arguments), Path(said.name)))
         child.start()
         child.join()
-        said.seek(0)
         output = said.read().decode()
-    assert child.exitcode == 0, output
+    assert child.exitcode == 0, f"dbt ended with {child.exitcode}:\n{output}"
 
 
 @cache
@@ -40,12 +44,14 @@ def parsed_project() -> Manifest:
     return parsed.result
 
 
-def _run(manifest: Manifest, warehouse: Path, arguments: list[str], said: int) -> None:
-    os.dup2(said, sys.stdout.fileno())
-    os.dup2(said, sys.stderr.fileno())
+def _run(warehouse: Path, arguments: list[str], said: Path) -> None:
+    with said.open("wb") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    faulthandler.enable()
     # dbt reads the environment of its process, which is this child
     os.environ |= {"CDP_WAREHOUSE_PATH": str(warehouse), "DO_NOT_TRACK": "1"}  # noqa: TID251
-    run = dbtRunner(manifest=manifest).invoke([*arguments, *_FOLDERS])
+    run = dbtRunner(manifest=parsed_project()).invoke([*arguments, *_FOLDERS])
     # this process ends without DuckDB's own goodbye, which would write its log into the file
     DuckDBConnectionManager.close_all_connections()
     sys.stdout.flush()

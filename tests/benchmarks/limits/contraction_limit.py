@@ -45,7 +45,7 @@ from n left join f on n.id = f.v
 
 def main(folder: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        config = {"memory_limit": "4GB", "threads": 2}
+        config = {"memory_limit": "16GB", "threads": 2}
         warehouse = duckdb.connect(str(Path(work) / "bare.duckdb"), config=config)
         for table in ("nodes", "links"):
             warehouse.execute(f"create table {table} as from '{folder / table}.parquet'")
