@@ -41,10 +41,10 @@ ui: install ## the Dagster UI on http://127.0.0.1:3000, with the runs already th
 	$(BIN)/cdp ui
 
 test: install-dev ## the tests (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not long"
 
 test-all: install-dev ## the tests and the long campaigns
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: install-dev ## ruff, mypy --strict, import-linter, contracts, identity rules, owners, sqlfluff, dbt parse
 	$(BIN)/ruff check .

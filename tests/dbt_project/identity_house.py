@@ -22,7 +22,7 @@ KEY = IdentifierKey(b"a key of the tests")
 IDENTITY = tuple(
     f"+{model}"
     for model in (
-        *("identity_redirects", "identity_changes", "identity_graph", "identity_graph_history"),
+        *("identity_first_ids", "identity_changes", "identity_graph", "identity_graph_history"),
         "int_identity_build_ended",
     )
 )
@@ -226,6 +226,10 @@ class IdentityHouse:
                 "select identifier_type, identifier_value, canonical_id from marts.identity_graph"
             )
         }
+
+    def first_ids(self) -> dict[str, str]:
+        """The id of every person, and the one she was first known by."""
+        return dict(self.rows("select canonical_id, first_canonical_id from marts.identity_first_ids"))
 
     def redirects(self) -> dict[str, str | None]:
         """Every id ever published, and the one that stands for it now."""

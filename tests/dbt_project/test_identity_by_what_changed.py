@@ -59,6 +59,7 @@ TABLES = (
     "marts.identity_graph",
     "marts.identity_graph_history",
     "marts.identity_redirects",
+    "marts.identity_first_ids",
     "marts.identity_changes",
     "marts.suspected_people",
 )

@@ -65,6 +65,24 @@ def test_a_merge_redirects_and_taking_the_evidence_back_restores_both(house: Ide
     assert house.rows(as_of_day_2, [moment, moment]) == [(before[ANNA],)]
 
 
+def test_what_sticks_to_a_person_hashes_the_id_she_was_first_known_by(house: IdentityHouse) -> None:
+    """Zoe comes after the tablet: as one person they are what the tablet was, as two each what she was."""
+    tablet = house.graph()[TABLET]
+    house.add([Seen("e4", 1.5, user_id="zoe")])
+    house.build(day=2)
+    zoe = house.graph()[("user_id", "zoe")]
+    assert house.first_ids() == {person: person for person in house.graph().values()}
+
+    house.add([Seen("e5", 2.5, user_id="zoe", anonymous_id="tablet")])
+    house.build(day=3)
+    assert house.first_ids()[house.graph()[TABLET]] == tablet
+    assert len(house.first_ids()) == 3
+
+    house.erase(["e5"])
+    house.build(day=4)
+    assert {house.first_ids()[tablet], house.first_ids()[zoe]} == {tablet, zoe}
+
+
 def test_an_import_of_older_records_and_a_rebuild_rename_nobody(house: IdentityHouse) -> None:
     """What occurred years ago and arrives now joins Anna under the id that she has."""
     before = house.graph()

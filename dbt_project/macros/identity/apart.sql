@@ -146,8 +146,8 @@
 {#
   Cuts components of more than `most` nodes: of each the longest run of its links, strongest first, under which no part
   is too large, is kept; later links are held. A run is counted in steps of one in 256 of the links, and found by
-  halving. What one half joined is contracted before the next is tried, so that all the trials together cost about as
-  much as one look at the links.
+  halving, after a first look at the sixteenth that is mostly enough of a chain or a hub. What one part joined is contracted
+  before the next is tried, so that all the trials together cost at most about as much as one look at the links.
 
   Returns the nodes of those components and the links that are left, or none when no component is too large.
 #}
@@ -173,17 +173,18 @@
             'select node_id as place_id, loose_id, cast(1 as bigint) as node_count from ' ~ large_nodes
         ),
     ) -%}
-    {%- set middle = 'cast(floor((searches.fits + searches.at_most + 1) / 2.0) as bigint)' -%}
     {%- set is_open = 'searches.fits < searches.at_most' -%}
     {%- for halving in range(10) -%}
         {%- set twin = halving % 2 -%}
+        {%- set middle = 'searches.fits + cast(ceil((searches.at_most - searches.fits) / '
+            ~ (16.0 if halving == 0 else 2.0) ~ ') as bigint)' -%}
         {%- set labels = contraction_labels(made, 'run',
             'select distinct least(from_nodes.place_id, to_nodes.place_id) as a, '
             ~ 'greatest(from_nodes.place_id, to_nodes.place_id) as b from ' ~ ranked ~ ' as ranked '
             ~ 'inner join ' ~ run.searches ~ ' as searches on ranked.loose_id = searches.loose_id '
             ~ 'inner join ' ~ run.nodes ~ ' as from_nodes on ranked.a = from_nodes.node_id '
             ~ 'inner join ' ~ run.nodes ~ ' as to_nodes on ranked.b = to_nodes.node_id where ' ~ is_open
-            ~ ' and ranked.link_rank > searches.fits * searches.step and ranked.link_rank <= ' ~ middle ~ ' * searches.step'
+            ~ ' and ranked.link_rank > searches.fits * searches.step and ranked.link_rank <= (' ~ middle ~ ') * searches.step'
             ~ ' and from_nodes.place_id <> to_nodes.place_id'
         ) -%}
         {%- if labels is none -%}
