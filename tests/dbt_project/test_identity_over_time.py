@@ -83,6 +83,22 @@ def test_what_sticks_to_a_person_hashes_the_id_she_was_first_known_by(house: Ide
     assert {house.first_ids()[tablet], house.first_ids()[zoe]} == {tablet, zoe}
 
 
+def test_two_ids_of_one_moment_have_an_order(tmp_path: Path) -> None:
+    """Eight people are taken apart and put together again by builds of the moment that published them."""
+    house = IdentityHouse(tmp_path)
+    house.add(Seen(f"e{name}", 0.1, user_id=name, email=f"{name}@x.com") for name in "abcdefgh")
+    house.build(day=1)
+    before = house.graph()
+    for decision in ("keep_apart", "withdraw"):
+        for name in "abcdefgh":
+            house.decide(decision, ("user_id", name), ("email", f"{name}@x.com"), day=0.5)
+        house.build(day=1)
+
+    first_ids = house.first_ids()
+    assert {identifier: first_ids[person] for identifier, person in house.graph().items()} == before
+    assert len(house.redirects()) == 16
+
+
 def test_an_import_of_older_records_and_a_rebuild_rename_nobody(house: IdentityHouse) -> None:
     """What occurred years ago and arrives now joins Anna under the id that she has."""
     before = house.graph()

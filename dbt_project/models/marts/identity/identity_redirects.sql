@@ -42,7 +42,8 @@ published_ids as (
 
     select
         canonical_id,
-        min(assigned_at) as first_published_at
+        min(assigned_at) as first_published_at,
+        min(build_number) as first_published_in
     from assignments
     where
         canonical_id is not null
@@ -80,7 +81,8 @@ identity_redirects as (
             when components_named.canonical_id is not null then 'merged'
             else 'gone'
         end as status,
-        published_ids.first_published_at
+        published_ids.first_published_at,
+        published_ids.first_published_in
     from published_ids
     left join standing_ids
         on published_ids.canonical_id = standing_ids.canonical_id
