@@ -14,6 +14,7 @@ from activation.sql_files import read_sql
 from activation.times import from_micros, to_micros
 
 REMOVALS, WRITES = 0, 1
+LEAVING = frozenset({OperationKind.REMOVE.value, OperationKind.ERASE.value})  # what travels in the first lane
 ROW_OVERHEAD_BYTES = 64  # what the wire format puts around a row, at most
 
 
@@ -45,6 +46,7 @@ class ClaimedBatch:
     token: int
     attempts: int
     first_attempt_at: datetime
+    keeps_payloads: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,23 @@ class Claim:
     wait_until: datetime | None = None
 
 
-def claim(ledger: Ledger, sync: Sync, *, worker: Worker, limits: Limits, now: datetime) -> Claim:
+def claim(
+    ledger: Ledger,
+    sync: Sync,
+    *,
+    worker: Worker,
+    limits: Limits,
+    now: datetime,
+    sync_run_id: str | None = None,
+) -> Claim:
     """Take the next batch of a sync, removals first, and mark it in flight; durable when this returns.
 
-    In the same transaction: a freeze stops, a missing or other route suppresses everything, a denial or cap
-    suppresses its operation, and denials older than the limit hold adds and updates back.
+    In the same transaction: a freeze stops (unless it lets the run `sync_run_id` go on), a missing or other
+    route suppresses everything, a denial or cap suppresses its operation, and denials older than the limit
+    hold adds and updates back.
     """
     with ledger.write() as transaction:
-        reason = gate.freeze_reason(transaction, sync.name)
+        reason = gate.freeze_reason(transaction, sync.name, sync_run_id=sync_run_id)
         if reason is not None:
             return Claim(stopped=f"paused: {reason}")
         route = gate.current_route(transaction, sync.name)
@@ -139,6 +150,7 @@ def reclaim(
         token,
         attempts,
         from_micros(first_attempt_at),
+        keeps_payloads=sync.undo_days > 0,
     )
 
 
@@ -157,7 +169,13 @@ def may_send_again(ledger: Ledger, sync: Sync, batch_id: int) -> bool:
     """Whether the gate would still let every unsettled member of a stranded batch pass."""
     with ledger.read() as connection:
         transaction = Transaction(connection, 0)
-        if gate.freeze_reason(transaction, sync.name) or gate.current_route(transaction, sync.name) != "live":
+        (sync_run_id,) = connection.execute(
+            "select sync_run_id from batches where batch_id = ?", (batch_id,)
+        ).fetchone()
+        if (
+            gate.freeze_reason(transaction, sync.name, sync_run_id=sync_run_id)
+            or gate.current_route(transaction, sync.name) != "live"
+        ):
             return False
         denied = connection.execute(
             read_sql("denied_members"), {"batch_id": batch_id, "channel": sync.channel}
@@ -230,7 +248,7 @@ def _open_batch(
         read_sql("claim_update"),
         {
             "sync_name": sync.name,
-            "lane": REMOVALS if members[0][2] == "remove" else WRITES,
+            "lane": REMOVALS if members[0][2] in LEAVING else WRITES,
             "batch_id": batch_id,
             "first": numbers[0],
             "last": numbers[-1],
@@ -250,7 +268,7 @@ def _open_batch(
             [
                 (row[1], sync.channel, row[5], to_micros(now))
                 for row in members
-                if row[5] and row[2] != "remove"
+                if row[5] and row[2] not in LEAVING
             ],
         )
     operations = tuple(
@@ -260,7 +278,7 @@ def _open_batch(
         for row in members
     )
     batch = Batch(batch_id, key, run_number, sync.target, operations)
-    return ClaimedBatch(batch, str(sync_run_id), numbers, 1, 1, now)
+    return ClaimedBatch(batch, str(sync_run_id), numbers, 1, 1, now, keeps_payloads=sync.undo_days > 0)
 
 
 def _suppress_all(transaction: Transaction, sync_name: str, reason: str, now: datetime) -> None:

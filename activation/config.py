@@ -4,106 +4,61 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from activation.adapters.base import Adapter, AdapterConfig, Capabilities, Target
 from activation.adapters.discovery import adapter_types
 from activation.errors import ConfigError
+from activation.modes import MODES, Mode
+from activation.source import Source
+from activation.sync_file import Approval, Budget, Cost, Guards, MappedField, Owner, Retry, SyncFile
 
 Model = TypeVar("Model", bound=BaseModel)
-NAME = r"^[a-z][a-z0-9_]{0,62}$"
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Owner(_Frozen):
-    """Who answers for a definition."""
-
-    team: str
-    contact: str
-
-
-class MappedField(_Frozen):
-    """Where a destination's field comes from: a column of the audience's memberships or of `marts.profiles`.
-
-    A null is sent as null (`send`, clears the field) or left out (`omit`, the destination keeps what it
-    has). `decimals` rounds a floating number, because sums taken in another order differ in their last
-    digit.
-    """
-
-    column: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    when_null: Literal["send", "omit"]
-    decimals: int = Field(default=6, ge=0, le=9)
-
-
-class Guards(_Frozen):
-    """When a plan stops and asks: removals above both limits, or a source that turned empty."""
-
-    max_removed_share: float = Field(default=0.05, ge=0, le=1)
-    max_removed: int = Field(default=1000, ge=0)
-
-
-class SyncFile(_Frozen):
-    """One file of activation/syncs: an audience kept at a destination."""
-
-    name: str = Field(pattern=NAME)
-    owner: Owner
-    description: str = Field(min_length=1)
-    audience: str = Field(pattern=NAME)
-    channel: str = Field(pattern=NAME)
-    destination: str = Field(pattern=NAME)
-    list_name: str = Field(alias="list", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$")
-    mode: str
-    key: str
-    mapping: dict[str, MappedField] = Field(min_length=1)
-    route: Literal["live"]
-    guards: Guards = Guards()
-    options: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _key_is_mapped(self) -> Self:
-        if self.key not in self.mapping:
-            raise ValueError(
-                f"key: {self.key!r} is not a field of mapping; expected one of "
-                f"{', '.join(sorted(self.mapping))}"
-            )
-        return self
 
 
 @dataclass(frozen=True)
 class Destination:
-    """One configured account: its adapter's class, validated settings, and what it can do."""
+    """One configured account: its adapter's class, validated settings, what it can do and what it charges."""
 
     name: str
     description: str
     adapter: type[Adapter]
     config: AdapterConfig
     capabilities: Capabilities
+    cost: Cost | None
 
 
 @dataclass(frozen=True)
 class Sync:
-    """One standing declaration audience -> destination; `definition_hash` is the SHA-256 of its file."""
+    """One standing declaration source -> destination; `definition_hash` is the SHA-256 of its file."""
 
     name: str
     owner: Owner
     description: str
-    audience: str
-    channel: str
+    source: Source
     destination: Destination
-    mode: str
+    mode: Mode
     key: str
     mapping: Mapping[str, MappedField]
     route: str
+    trigger: str
+    after: tuple[str, ...]
     guards: Guards
+    budget: Budget
+    retry: Retry
+    undo_days: float
+    approval: Approval
     target: Target
     definition_hash: str
     file: Path
+
+    @property
+    def channel(self) -> str:
+        """The channel whose addresses it sends, and whose denials and caps it obeys."""
+        return self.source.channel
 
 
 @dataclass(frozen=True)
@@ -140,7 +95,28 @@ def load_definitions(folder: Path) -> Definitions:
                 "another list."
             )
         syncs[sync.name] = lists[place] = sync
+    _check_order(syncs)
     return Definitions(syncs=syncs, destinations=destinations)
+
+
+def _check_order(syncs: Mapping[str, Sync]) -> None:
+    """Whoever comes `after` another must name one that there is, and no circle may be made."""
+    for sync in syncs.values():
+        unknown = [name for name in sync.after if name not in syncs]
+        if unknown:
+            raise ConfigError(
+                f"{sync.file}: after: no sync is called {unknown[0]!r}; expected some of: {_names(syncs)}."
+            )
+    for sync in syncs.values():
+        reached, frontier = set[str](), set(sync.after)
+        while frontier:
+            reached |= frontier
+            frontier = {name for each in frontier for name in syncs[each].after} - reached
+        if sync.name in reached:
+            raise ConfigError(
+                f"{sync.file}: after: {sync.name!r} would wait for itself, by way of "
+                f"{_names(reached - {sync.name})}; expected an order. Take one of them out."
+            )
 
 
 def _load_destinations(file: Path) -> dict[str, Destination]:
@@ -153,6 +129,7 @@ def _load_destinations(file: Path) -> dict[str, Destination]:
         settings = dict(entry)
         type_name = settings.pop("type", None)
         description = settings.pop("description", None)
+        cost = settings.pop("cost", None)
         if not isinstance(description, str):
             raise ConfigError(
                 f"{file}: {name}.description: expected one sentence on what this account is; add it."
@@ -165,7 +142,14 @@ def _load_destinations(file: Path) -> dict[str, Destination]:
             )
         adapter = known[type_name]
         config = _validated(adapter.config_type, settings, file, name)
-        destinations[name] = Destination(name, description, adapter, config, adapter.capabilities(config))
+        destinations[name] = Destination(
+            name,
+            description,
+            adapter,
+            config,
+            adapter.capabilities(config),
+            None if cost is None else _validated(Cost, cost, file, f"{name}.cost"),
+        )
     return destinations
 
 
@@ -187,21 +171,32 @@ def _load_sync(file: Path, destinations: Mapping[str, Destination]) -> Sync:
             f"(type {destination.adapter.type_name}) can do; expected one of: "
             f"{_names(destination.capabilities.modes)}."
         )
+    mode = MODES[entry.mode]
+    if not mode.has_fields and set(entry.mapping) != {entry.key}:
+        raise ConfigError(
+            f"{file}: mapping: mode {mode.name!r} sends no fields; expected only the key "
+            f"{entry.key!r}, found also {_names(set(entry.mapping) - {entry.key})}. Take them out."
+        )
     options = _validated(destination.adapter.options_type, entry.options, file, "options")
     fields = (entry.key, *(field for field in entry.mapping if field != entry.key))
     return Sync(
         name=entry.name,
         owner=entry.owner,
         description=entry.description,
-        audience=entry.audience,
-        channel=entry.channel,
+        source=entry.source,
         destination=destination,
-        mode=entry.mode,
+        mode=mode,
         key=entry.key,
         mapping=entry.mapping,
         route=entry.route,
+        trigger=entry.trigger,
+        after=entry.after,
         guards=entry.guards,
-        target=Target(entry.name, entry.list_name, entry.key, fields, options),
+        budget=entry.budget,
+        retry=entry.retry,
+        undo_days=entry.undo_days,
+        approval=entry.approval,
+        target=Target(entry.name, mode.name, entry.list_name, entry.key, fields, options),
         definition_hash=hashlib.sha256(file.read_bytes()).hexdigest(),
         file=file,
     )

@@ -5,9 +5,10 @@ import hashlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from activation.adapters.base import Adapter, Capabilities, Outcome, OutcomeKind
 from activation.claims import ClaimedBatch, Limits, Worker, claim, extend, may_send_again, reclaim, stranded
@@ -15,6 +16,7 @@ from activation.config import Sync
 from activation.ledger import Ledger
 from activation.limits import RateWindows
 from activation.outcomes import record
+from activation.sync_file import Retry
 from activation.times import Clock
 
 SAFE_SHARE_OF_LIFETIME = 0.8  # a key is not trusted to the last minute of its life
@@ -32,6 +34,16 @@ class Patience:
     operation_attempts: int = 5
     lease: timedelta = timedelta(seconds=120)
     denials_max_age: timedelta = timedelta(hours=24)
+
+    def as_told(self, retry: Retry) -> "Patience":
+        """The same, but for what a sync's file says."""
+        told: dict[str, Any] = {
+            "operation_attempts": retry.attempts,
+            "failures_in_a_row": retry.failures_in_a_row,
+            "first_wait": _seconds(retry.first_wait_seconds),
+            "longest_wait": _seconds(retry.longest_wait_seconds),
+        }
+        return replace(self, **{name: value for name, value in told.items() if value is not None})
 
     def wait(self, failures: int, name: str) -> timedelta:
         """Wait before try number `failures` + 1; the jitter (up to a quarter) is a hash of the name."""
@@ -116,8 +128,18 @@ async def recover(sync: Sync, *, ledger: Ledger, destination: OpenDestination, e
     return result
 
 
-async def deliver(sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine) -> Delivery:
-    """Deliver the open intents of a sync until none is left, or the destination or the gate stops it."""
+async def deliver(
+    sync: Sync,
+    *,
+    ledger: Ledger,
+    destination: OpenDestination,
+    engine: Engine,
+    sync_run_id: str | None = None,
+) -> Delivery:
+    """Deliver the open intents of a sync until none is left, or the destination or the gate stops it.
+
+    They are those of the run `sync_run_id`, the last that was opened.
+    """
     result = Delivery()
     patience = engine.patience
     worker = engine.worker()
@@ -126,7 +148,7 @@ async def deliver(sync: Sync, *, ledger: Ledger, destination: OpenDestination, e
         await _wait_for_room(destination.windows, engine)
         limits = Limits(rows, destination.capabilities.max_batch_bytes, patience.denials_max_age)
         engine.at("before_claim")
-        taken = claim(ledger, sync, worker=worker, limits=limits, now=engine.clock())
+        taken = claim(ledger, sync, worker=worker, limits=limits, now=engine.clock(), sync_run_id=sync_run_id)
         if taken.claimed is None:
             if taken.stopped is None and taken.wait_until is not None:
                 wait = taken.wait_until - engine.clock()
@@ -243,6 +265,10 @@ def _is_refused_whole(outcomes: Sequence[Outcome]) -> bool:
 
 def _reason(outcomes: Sequence[Outcome]) -> str:
     return next((outcome.reason for outcome in outcomes if outcome.reason), "no reason given")
+
+
+def _seconds(number: float | None) -> timedelta | None:
+    return None if number is None else timedelta(seconds=number)
 
 
 def this_process() -> str:

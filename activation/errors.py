@@ -41,6 +41,10 @@ class PlanOutdatedError(TransientActivationError):
     """The ledger moved between the plan and its intents; planning again settles it."""
 
 
+class PlanRefusedError(RejectedActivationError):
+    """A stored plan is unknown, or may not be approved or applied as things are now."""
+
+
 class DestinationDownError(TransientActivationError):
     """The destination did not answer in time; its intents wait for the next run."""
 

@@ -202,12 +202,18 @@ def standing_freezes(ledger: Ledger) -> list[Freeze]:
     return [Freeze(name, reason, set_by, from_micros(at)) for name, reason, set_by, at in rows]
 
 
-def freeze_reason(transaction: Transaction, sync_name: str) -> str | None:
-    """Why this sync may not claim now, or None."""
+def freeze_of(ledger: Ledger, sync_name: str) -> str | None:
+    """Why this sync may not claim as of now, or None."""
+    with ledger.read() as connection:
+        return freeze_reason(Transaction(connection, 0), sync_name)
+
+
+def freeze_reason(transaction: Transaction, sync_name: str, *, sync_run_id: str | None = None) -> str | None:
+    """Why this sync, in that run, may not claim now, or None."""
     row = transaction.execute(
-        "select reason from freezes where sync_name in (?, ?) and lifted_at is null order by "
-        "freeze_number limit 1",
-        (sync_name, EVERYTHING),
+        "select reason from freezes where sync_name in (?, ?) and lifted_at is null"
+        " and (but_sync_run_id is null or but_sync_run_id is not ?) order by freeze_number limit 1",
+        (sync_name, EVERYTHING, sync_run_id),
     ).fetchone()
     return None if row is None else str(row[0])
 

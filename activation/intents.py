@@ -1,9 +1,10 @@
 """Turns a plan into durable intents, and closes a sync run with its counts."""
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from activation.adapters.base import OperationKind
 from activation.config import Sync
@@ -15,7 +16,7 @@ from activation.times import to_micros
 
 @dataclass(frozen=True, slots=True)
 class PlannedOperation:
-    """One line of a plan. `payload` is None for a removal; its hash is then the acknowledged one."""
+    """One line of a plan. `payload` is None for what leaves; its hash is then the acknowledged one."""
 
     kind: OperationKind
     destination_key: str
@@ -54,20 +55,29 @@ def open_run(
     count: int,
     plan_hash: str,
     planned_at_seq: int,
+    made_of: Mapping[str, str],
     now: datetime,
+    plan_id: str | None = None,
+    forgotten: Sequence[str] = (),
+    undoes: str | None = None,
+    beside: Callable[[Transaction, SyncRun], None] = lambda _, __: None,
 ) -> SyncRun | None:
     """Write every intent of a plan in one transaction, instead of whatever former runs left undone.
 
     An interrupted run of the same plan is carried on with the same operation ids. Returns None when there is
-    nothing to do (`count` is 0), and then writes nothing if nothing was left undone. Raises PlanOutdatedError
-    when the sync's operations moved since `planned_at_seq`.
+    nothing to do (`count` is 0), and then writes nothing if nothing was left undone. `forgotten` keys leave
+    the acknowledged state. The stored plan `plan_id` is noted as applied. Raises PlanOutdatedError when the
+    sync's operations moved since `planned_at_seq`. `undoes` is the run that this one takes back; `beside` is
+    written in the same transaction.
     """
-    if count == 0 and not _has_open_intents(ledger, sync.name):
+    if count == 0 and not forgotten and plan_id is None and not _has_open_intents(ledger, sync.name):
         return None
     with ledger.write() as transaction:
         _refuse_if_moved(transaction, sync.name, planned_at_seq)
+        _forget(transaction, sync.name, forgotten)
         resumed = _resumable_run(transaction, sync.name, plan_hash)
         if resumed is not None:
+            _note_applied(transaction, plan_id, resumed.sync_run_id)
             return resumed
         _cancel_former(transaction, sync.name, now)
         (run_number,) = transaction.execute(
@@ -91,7 +101,9 @@ def open_run(
             ),
         )
         if not any(counts.values()):
+            _note_applied(transaction, plan_id, None)
             return None
+        _note_applied(transaction, plan_id, run.sync_run_id)
         (last,) = transaction.execute("select coalesce(max(operation_number), 0) from operations").fetchone()
         transaction.execute(
             read_sql("sync_run_insert"),
@@ -102,18 +114,41 @@ def open_run(
                 "destination": sync.destination.name,
                 "list_name": sync.target.list_name,
                 "channel": sync.channel,
+                "plan_id": plan_id,
                 "plan_hash": plan_hash,
                 "definition_hash": sync.definition_hash,
+                "made_of": json.dumps(made_of, sort_keys=True),
                 "planned_at": to_micros(now),
+                "undo_until": undo_until(sync, now),
+                "undoes": undoes,
                 "first_operation": before + 1,
                 "last_operation": last,
                 "adds": counts[OperationKind.ADD],
                 "updates": counts[OperationKind.UPDATE],
                 "removes": counts[OperationKind.REMOVE],
+                "erases": counts[OperationKind.ERASE],
                 "ledger_seq": transaction.ledger_seq,
             },
         )
+        superseded = transaction.execute(
+            read_sql("supersede"),
+            {
+                "sync_name": sync.name,
+                "first": before + 1,
+                "last": last,
+                "now": to_micros(now),
+                "ledger_seq": transaction.ledger_seq,
+            },
+        ).rowcount
+        if superseded:
+            transaction.touch_changed_runs(sync.name)
+        beside(transaction, run)
         return run
+
+
+def undo_until(sync: Sync, now: datetime) -> int | None:
+    """Until when a run that starts now can be undone, as the ledger keeps it."""
+    return to_micros(now + timedelta(days=sync.undo_days)) if sync.undo_days else None
 
 
 def finish_run(ledger: Ledger, sync_run_id: str, *, now: datetime) -> RunCounts:
@@ -156,6 +191,27 @@ def operation_id(sync_name: str, operation: PlannedOperation, occurrence: str) -
         (sync_name, operation.destination_key, operation.kind, operation.payload_hash, occurrence)
     )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _note_applied(transaction: Transaction, plan_id: str | None, sync_run_id: str | None) -> None:
+    if plan_id is not None:
+        transaction.execute(
+            "update plans set state = 'applied', state_reason = ?, sync_run_id = ?, ledger_seq = ?"
+            " where plan_id = ?",
+            (sync_run_id or "nothing was left to do", sync_run_id, transaction.ledger_seq, plan_id),
+        )
+
+
+def _forget(transaction: Transaction, sync_name: str, keys: Sequence[str]) -> None:
+    """Take keys out of the acknowledged state without an operation."""
+    transaction.connection.executemany(
+        "insert into acknowledged_removals (sync_name, destination_key, ledger_seq) values (?, ?, ?)",
+        [(sync_name, key, transaction.ledger_seq) for key in keys],
+    )
+    transaction.connection.executemany(
+        "delete from acknowledged where sync_name = ? and destination_key = ?",
+        [(sync_name, key) for key in keys],
+    )
 
 
 def _has_open_intents(ledger: Ledger, sync_name: str) -> bool:
@@ -225,7 +281,8 @@ def _intent_rows(
             run.sync_run_id,
             sync.name,
             operation.kind.value,
-            0 if operation.kind is OperationKind.REMOVE else 1,
+            0 if operation.kind in (OperationKind.REMOVE, OperationKind.ERASE) else 1,
+            int(sync.mode.holds_after(operation.kind)),
             operation.destination_key,
             operation.canonical_id,
             operation.identifier_key,

@@ -23,7 +23,7 @@ from activation.errors import (
 )
 
 APPLICATION_ID = 0x43445031  # "CDP1": tells a ledger from any other SQLite file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,15 @@ class Transaction:
         """Stamp a run one of whose operations changed: the projection looks for changes run by run."""
         self.execute(
             "update sync_runs set ledger_seq = ? where sync_run_id = ?", (self.ledger_seq, sync_run_id)
+        )
+
+    def touch_changed_runs(self, sync_name: str) -> None:
+        """Stamp every run of a sync one of whose operations this transaction changed."""
+        self.execute(
+            "update sync_runs set ledger_seq = ? where sync_name = ? and exists (select 1 from operations"
+            " where operation_number between first_operation and last_operation"
+            " and operations.ledger_seq = ?)",
+            (self.ledger_seq, sync_name, self.ledger_seq),
         )
 
     def touch_open_runs(self, sync_name: str) -> None:

@@ -66,7 +66,7 @@ def record(
             )
         else:
             _record_each(transaction, claimed, outcomes, now=now, wait=wait, max_attempts=max_attempts)
-        _acknowledge(transaction, claimed.batch.batch_id, now)
+        _acknowledge(transaction, claimed, now)
         _settle(transaction, claimed, is_settled=recorded.unknown == 0)
     return recorded
 
@@ -123,9 +123,16 @@ def _next_state(
     return "deferred", to_micros(now + (wait if outcome.retry_after is None else outcome.retry_after)), None
 
 
-def _acknowledge(transaction: Transaction, batch_id: int, now: datetime) -> None:
+def _acknowledge(transaction: Transaction, claimed: ClaimedBatch, now: datetime) -> None:
     """Bring the acknowledged state to what this transaction marked delivered."""
-    values = {"batch_id": batch_id, "ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
+    values = {
+        "batch_id": claimed.batch.batch_id,
+        "ledger_seq": transaction.ledger_seq,
+        "now": to_micros(now),
+        "keeps_payloads": claimed.keeps_payloads,
+    }
+    if claimed.keeps_payloads:
+        transaction.execute(read_sql("acknowledge_former"), values)
     transaction.execute(read_sql("acknowledge_writes"), values)
     transaction.execute(read_sql("acknowledge_removals_note"), values)
     transaction.execute(read_sql("acknowledge_removals"), values)

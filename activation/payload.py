@@ -9,81 +9,151 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from activation.config import MappedField, Sync
+from activation.config import Sync
 from activation.errors import ConfigError
+from activation.sync_file import MappedField
 
 MAX_NUMBER = "1e28"  # what a decimal of 38 digits with 9 of them fractional can hold
+# type of a field -> the types of a column that are it; a number may be fractional too
+TYPES: Mapping[str, tuple[str, ...]] = {
+    "text": ("VARCHAR",),
+    "integer": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
+    "number": ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
+    "boolean": ("BOOLEAN",),
+    "date": ("DATE",),
+    "timestamp": ("TIMESTAMP",),
+}
+# transform -> the types it takes, its expression, the type it gives
+TRANSFORMS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "trim": (("VARCHAR",), "trim({})", "VARCHAR"),
+    "lower": (("VARCHAR",), "lower({})", "VARCHAR"),
+    "upper": (("VARCHAR",), "upper({})", "VARCHAR"),
+    "sha256": (("VARCHAR",), "sha256({})", "VARCHAR"),
+    "md5": (("VARCHAR",), "md5({})", "VARCHAR"),
+    "date": (("TIMESTAMP", "DATE"), "cast({} as date)", "DATE"),
+    "epoch_seconds": (("TIMESTAMP", "DATE"), "cast(floor(epoch({})) as bigint)", "BIGINT"),
+}
 
 
 @dataclass(frozen=True)
 class PayloadSql:
-    """Expressions over `audience_memberships` and `profiles`."""
+    """Expressions over the source's mart and `marts.profiles`, and what they are made of.
+
+    `made_of`: field -> how it is made, in words that change when the payload of a person does: the column,
+    its type, transforms and null policy.
+    """
 
     key: str
     payload: str
     has_bad_value: str
+    made_of: Mapping[str, str]
 
 
 def payload_sql(sync: Sync, columns: Mapping[str, Mapping[str, str]]) -> PayloadSql:
-    """The three expressions of a sync; `columns` is table -> column -> type, in order of precedence.
+    """The expressions of a sync; `columns` is table -> column -> type, in order of precedence.
 
-    Raises ConfigError for a column that no table has, or whose type has no canonical text.
+    Raises ConfigError for a column that no table has, that has another type than the file says, or whose
+    type has no canonical text.
     """
     pieces: list[str] = []
     checks: list[str] = ["false"]
+    made_of: dict[str, str] = {}
     for field in sorted(set(sync.mapping) - {sync.key}):
         mapped = sync.mapping[field]
-        reference, kind = _resolve(sync, field, mapped, columns)
-        text = _json_text(sync, field, mapped, reference, kind)
         label = _literal(json.dumps(field, ensure_ascii=False) + ":")
-        missing = "'null'" if mapped.when_null == "send" else "null"
-        value = f"{label} || case when {reference} is null then {missing} else {text} end"
-        pieces.append(value)
+        if mapped.column is None:
+            pieces.append(f"{label} || {_constant(mapped.value)}")
+            made_of[field] = f"constant {json.dumps(mapped.value)}"
+            continue
+        value, kind = _transformed(sync, field, mapped, columns)
+        text = _json_text(sync, field, mapped, value, kind)
+        missing = {"send": "'null'", "omit": "null", "default": _constant(mapped.default)}[mapped.when_null]
+        pieces.append(f"{label} || case when {value} is null then {missing} else {text} end")
+        made_of[field] = _described(mapped, kind)
         if _is_fractional(kind):
-            checks.append(f"coalesce(not (abs({reference}) < {MAX_NUMBER}), false)")
-    key_reference, _ = _resolve(sync, sync.key, sync.mapping[sync.key], columns)
+            checks.append(f"coalesce(not (abs({value}) < {MAX_NUMBER}), false)")
+    key, key_kind = _transformed(sync, sync.key, sync.mapping[sync.key], columns)
     has_bad_value = " or ".join(checks)
     body = f"concat_ws(',', {', '.join(pieces)})" if pieces else "''"
     return PayloadSql(
-        key=f"cast({key_reference} as varchar)",
+        key=f"cast({key} as varchar)",
         payload=f"case when not ({has_bad_value}) then '{{' || {body} || '}}' end",
         has_bad_value=has_bad_value,
+        made_of={sync.key: _described(sync.mapping[sync.key], key_kind), **made_of},
     )
+
+
+def _described(mapped: MappedField, kind: str) -> str:
+    parts = [f"column {mapped.column} as {kind.lower()}", *mapped.transform, f"null {mapped.when_null}"]
+    if mapped.default is not None:
+        parts.append(json.dumps(mapped.default))
+    if _is_fractional(kind):
+        parts.append(f"{mapped.decimals} decimals")
+    return ", ".join(parts)
+
+
+def _transformed(
+    sync: Sync, field: str, mapped: MappedField, columns: Mapping[str, Mapping[str, str]]
+) -> tuple[str, str]:
+    """The column's value after its transforms, and its type."""
+    value, kind = _resolve(sync, field, mapped, columns)
+    if (
+        mapped.type is not None
+        and kind not in TYPES[mapped.type]
+        and not (mapped.type == "number" and _is_fractional(kind))
+    ):
+        raise ConfigError(
+            f"{sync.file}: mapping.{field}.type: expected {mapped.type}, and column {mapped.column!r} has "
+            f"type {kind}. Cast it in the mart, or correct the type."
+        )
+    for transform in mapped.transform:
+        takes, expression, kind_after = TRANSFORMS[transform]
+        if kind not in takes:
+            raise ConfigError(
+                f"{sync.file}: mapping.{field}.transform: {transform!r} takes {' or '.join(takes)}, and what "
+                f"it gets of column {mapped.column!r} is {kind}. Take it out, or cast the column in the mart."
+            )
+        value, kind = expression.format(value), kind_after
+    return value, kind
 
 
 def _resolve(
     sync: Sync, field: str, mapped: MappedField, columns: Mapping[str, Mapping[str, str]]
 ) -> tuple[str, str]:
     for table, types in columns.items():
-        if mapped.column in types:
+        if mapped.column is not None and mapped.column in types:
             return f'{table}."{mapped.column}"', types[mapped.column]
     known = sorted({column for types in columns.values() for column in types})
     raise ConfigError(
         f"{sync.file}: mapping.{field}.column: {mapped.column!r} is not a column of "
-        "marts.audience_memberships or "
-        f"marts.profiles; expected one of: {', '.join(known)}. Correct it, or add the column to the mart."
+        f"{' or '.join(f'marts.{table}' for table in columns)}; expected one of: {', '.join(known)}. "
+        "Correct it, or add the column to the mart."
     )
 
 
-def _json_text(sync: Sync, field: str, mapped: MappedField, reference: str, kind: str) -> str:
+def _json_text(sync: Sync, field: str, mapped: MappedField, value: str, kind: str) -> str:
     if kind == "VARCHAR":
-        return f"cast(to_json({reference}) as varchar)"
-    if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"):
-        return f"cast({reference} as varchar)"
+        return f"cast(to_json({value}) as varchar)"
+    if kind in TYPES["integer"]:
+        return f"cast({value} as varchar)"
     if kind == "BOOLEAN":
-        return f"case when {reference} then 'true' else 'false' end"
+        return f"case when {value} then 'true' else 'false' end"
     if _is_fractional(kind):
         # `try_cast`: a value beyond the range is reported as BAD_VALUE by its own check.
-        return f"cast(try_cast({reference} as decimal(38, {mapped.decimals})) as varchar)"
+        return f"cast(try_cast({value} as decimal(38, {mapped.decimals})) as varchar)"
     if kind == "TIMESTAMP":
-        return f"strftime({reference}, '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"
+        return f"strftime({value}, '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"
     if kind == "DATE":
-        return f"strftime({reference}, '\"%Y-%m-%d\"')"
+        return f"strftime({value}, '\"%Y-%m-%d\"')"
     raise ConfigError(
         f"{sync.file}: mapping.{field}.column: {mapped.column!r} has type {kind}, which has no canonical "
         "text; "
         "expected text, a number, a boolean, a date or a timestamp. Cast it in the mart."
     )
+
+
+def _constant(value: object) -> str:
+    return _literal(json.dumps(value, ensure_ascii=False))
 
 
 def _is_fractional(kind: str) -> bool:

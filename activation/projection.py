@@ -36,6 +36,7 @@ _SYNC_RUNS = _Part(
     (
         ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT), ("planned_at", _TIME),
         ("finished_at", _TIME), ("adds", _WHOLE), ("updates", _WHOLE), ("removes", _WHOLE),
+        ("erases", _WHOLE),
         ("delivered", _WHOLE), ("rejected", _WHOLE), ("suppressed", _WHOLE), ("deferred", _WHOLE),
         ("in_doubt", _WHOLE), ("ledger_seq", _WHOLE),
     ),
@@ -44,9 +45,11 @@ _OPERATIONS = _Part(
     "operations",
     (
         ("operation_id", _TEXT), ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT),
-        ("operation", _TEXT), ("destination_key", _TEXT), ("canonical_id", _TEXT), ("identifier_key", _TEXT),
+        ("operation", _TEXT), ("holds", _WHOLE), ("destination_key", _TEXT), ("canonical_id", _TEXT),
+        ("identifier_key", _TEXT),
         ("channel", _TEXT), ("state", _TEXT), ("reason", _TEXT), ("attempts", _WHOLE), ("planned_at", _TIME),
-        ("finished_at", _TIME), ("definition_hash", _TEXT), ("payload_hash", _TEXT), ("ledger_seq", _WHOLE),
+        ("finished_at", _TIME), ("superseded_at", _TIME),
+        ("definition_hash", _TEXT), ("payload_hash", _TEXT), ("ledger_seq", _WHOLE),
     ),
 )  # fmt: skip
 _ACKNOWLEDGED = _Part(

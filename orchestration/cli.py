@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import Annotated
 
 import structlog
@@ -36,6 +37,8 @@ from orchestration.field_readers import FieldReaders
 from orchestration.receive import seal_event_log
 from orchestration.settings import Settings, utc_now
 from orchestration.snapshot import publish_snapshot
+from orchestration.source_state import source_state
+from orchestration.sync_decisions import sync_decision_record
 
 OURS = ("orchestration", "ingestion", "activation")
 
@@ -139,12 +142,23 @@ def activation_context(context: Context) -> activation.ActivationContext:
         open_ledger=lambda: Ledger(settings.ledger_path),
         open_snapshot=context.snapshot,
         open_warehouse=lambda: context.locked_warehouse("cdp sync run"),
+        source_state=lambda connection: source_state(connection, as_of=context.deployment.as_of()),
+        record_decision=lambda decision, reason: _record_decision(context, decision, reason),
         resolve_secret=settings.resolve_secret,
         clock=utc_now,
         files_root=settings.destinations_dir,
         sandbox_path=settings.sandbox_path,
+        plans_folder=settings.plans_dir,
+        dbt_project=settings.dbt_project_dir,
         operator=settings.operator,
     )
+
+
+def _record_decision(context: Context, decision: Mapping[str, str], reason: str) -> None:
+    record = sync_decision_record(
+        decision, reason, decided_by=context.settings.operator, at=context.business_now()
+    )
+    EventLog(context.settings.event_log_dir).append([record])
 
 
 def load_settings() -> Settings:

@@ -7,16 +7,17 @@ import dagster as dg
 
 from activation.config import Destination, Sync
 from activation.delivery import Engine
-from activation.engine import SyncReport, run_sync
+from activation.engine import Desk, SyncReport, run_sync
 from orchestration.asset_keys import ACTIVATION_OWNER, DENIALS, SNAPSHOT, destination_key, mart, sync_key
 from orchestration.errors import SyncIncompleteError
 from orchestration.instance import POOL
 from orchestration.resources import House
 from orchestration.settings import utc_now
+from orchestration.source_state import source_state
 from orchestration.sql_files import rows
 
 # What the planner reads.
-PLANNED_FROM = ("audience_memberships", "audience_exclusions", "audiences", "profiles")
+PLANNED_FROM = ("audience_memberships", "audience_exclusions", "audiences", "contact_points", "profiles")
 
 
 def sync_asset(sync: Sync) -> dg.AssetsDefinition:
@@ -24,17 +25,15 @@ def sync_asset(sync: Sync) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=sync_key(sync.name),
-        deps=[DENIALS, *(mart(name) for name in PLANNED_FROM)],
-        description=(
-            f"{sync.description}\n\nAudience {sync.audience} at {sync.channel}, to {sync.destination.name}."
-        ),
+        deps=[DENIALS, *(mart(name) for name in PLANNED_FROM), *(sync_key(name) for name in sync.after)],
+        description=f"{sync.description}\n\nFrom {sync.source} to {sync.destination.name}, {sync.mode.name}.",
         group_name="syncs",
         owners=[f"team:{sync.owner.team}", sync.owner.contact],
         kinds={sync.destination.adapter.type_name},
         metadata={"file": str(sync.file.name), "definition_hash": sync.definition_hash},
         pool=POOL,
     )
-    def sync_of_audience(house: House) -> dg.MaterializeResult[None]:
+    def sync_to_destination(house: House) -> dg.MaterializeResult[None]:
         with house.warehouse() as connection:
             report = run_sync(
                 sync,
@@ -42,12 +41,14 @@ def sync_asset(sync: Sync) -> dg.AssetsDefinition:
                 ledger=house.ledger,
                 destination=house.destinations.get(sync.destination),
                 engine=Engine(clock=utc_now),
+                desk=Desk(house.settings.plans_dir, house.settings.operator),
+                source=source_state(connection, as_of=house.moment),
             )
         if reason := incomplete_reason(report):
             raise SyncIncompleteError(f"{reason} So far: {describe_report(report)}.")
         return dg.MaterializeResult(metadata=report_metadata(report))
 
-    return sync_of_audience
+    return sync_to_destination
 
 
 def destination_asset(destination: Destination, sync_names: Sequence[str]) -> dg.AssetsDefinition:
@@ -105,7 +106,10 @@ def snapshot_asset(destination_names: Sequence[str]) -> dg.AssetsDefinition:
 
 def describe_report(report: SyncReport) -> str:
     """One sync's run in one line, in counts that add up."""
-    parts = [f"+{report.adds:,} ~{report.updates:,} -{report.removes:,}, unchanged {report.unchanged:,}"]
+    left = report.removes + report.erases
+    parts = [f"+{report.adds:,} ~{report.updates:,} -{left:,}, unchanged {report.unchanged:,}"]
+    if report.full_because:
+        parts.append(f"full, because {report.full_because}")
     for name in ("delivered", "rejected", "suppressed", "deferred", "in_doubt", "recovered"):
         if count := getattr(report, name):
             parts.append(f"{name.replace('_', ' ')} {count:,}")
@@ -117,8 +121,8 @@ def describe_report(report: SyncReport) -> str:
 
 def incomplete_reason(report: SyncReport) -> str:
     """Why something that was wanted is not done, in a sentence; empty when all is."""
-    if report.guard is not None:
-        return report.guard.message
+    if report.guards:
+        return report.stopped_because
     if report.error is not None:
         return f"Sync {report.sync_name!r} stopped early: {report.error.rstrip('.')}."
     return ""
@@ -127,7 +131,7 @@ def incomplete_reason(report: SyncReport) -> str:
 def report_metadata(report: SyncReport) -> dict[str, Any]:
     """For the UI: every count of the run, and how many keys the destination should hold."""
     names = (
-        "adds", "updates", "removes", "unchanged",
+        "adds", "updates", "removes", "erases", "unchanged",
         "delivered", "rejected", "suppressed", "deferred", "in_doubt",
     )  # fmt: skip
     return {
@@ -138,4 +142,5 @@ def report_metadata(report: SyncReport) -> dict[str, Any]:
         "held_back": dg.MetadataValue.json(dict(report.held_back)),
         "sync_run_id": report.sync_run_id or "none: nothing to do",
         "plan_hash": report.plan_hash,
+        **({"plan_id": report.plan_id} if report.plan_id else {}),
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 
+from activation.source import Source
 from orchestration.identity.explanation import why_nobodys
 from orchestration.sql_files import one_row, rows
 
@@ -14,9 +15,9 @@ def explain_person(
     *,
     identifier_type: str,
     identifier_value: str,
-    syncs: Mapping[str, tuple[str, str]],
+    syncs: Mapping[str, Source],
 ) -> dict[str, Any]:
-    """Everything known, as one JSON-ready document; `syncs` is sync name to (audience, channel).
+    """Everything known, as one JSON-ready document; `syncs` is sync name to where it takes its rows from.
 
     `identifier_value` is normalised. An identifier that is unknown, or shared and thus nobody's, is
     answered with the reason in `found`.
@@ -31,6 +32,7 @@ def explain_person(
         for row in rows(connection, "person_audiences", key)
     ]
     operations = rows(connection, "person_operations", key)
+    contact_points = rows(connection, "person_contact_points", key)
     return {
         "asked": asked,
         "canonical_id": person["canonical_id"],
@@ -38,14 +40,14 @@ def explain_person(
         "profile": one_row(connection, "person_profile", key),
         "identities": rows(connection, "person_identities", key),
         "edges": rows(connection, "person_edges", key),
-        "contact_points": rows(connection, "person_contact_points", key),
+        "contact_points": contact_points,
         "consent_history": rows(connection, "person_consent_history", key),
         "audiences": audiences,
         "operations": operations,
         "syncs": [
-            {"sync": name, "audience": audience, "channel": channel}
-            | _standing(name, audience, channel, audiences, operations)
-            for name, (audience, channel) in sorted(syncs.items())
+            {"sync": name, "source": str(source)}
+            | {"wanted": _wanted(source, audiences, contact_points), "sent": _sent(name, operations)}
+            for name, source in sorted(syncs.items())
         ],
     }
 
@@ -57,29 +59,30 @@ def _why_nobody(connection: duckdb.DuckDBPyConnection, asked: Mapping[str, str])
     return f"nobody's: {why_nobodys(known)}"
 
 
-def _standing(
-    name: str,
-    audience: str,
-    channel: str,
-    audiences: list[dict[str, Any]],
-    operations: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """Where this person stands with one sync, and why, in one sentence."""
-    membership = next(
-        (m for m in audiences if (m["audience_name"], m["channel"]) == (audience, channel)), None
-    )
-    last = next((o for o in reversed(operations) if o["sync_name"] == name), None)
+def _wanted(source: Source, audiences: list[dict[str, Any]], contact_points: list[dict[str, Any]]) -> str:
+    """Whether the source has this person, and why, in one sentence."""
+    name, channel = source.name, source.channel
+    if source.kind == "profiles":
+        rules = {
+            point["decision"]: point["rule"]
+            for point in contact_points
+            if (point["channel"], point["purpose"]) == (channel, name)
+        }
+        if "allow" in rules:
+            return f"wanted: reachable for {name} at {channel} ({rules['allow']})"
+        return f"kept out, for {name} at {channel}: {rules.get('deny', 'no address')}"
+    membership = next((m for m in audiences if (m["audience_name"], m["channel"]) == (name, channel)), None)
     if membership is None:
-        wanted = f"not wanted: does not match the rule of {audience}"
-    elif membership["is_member"]:
-        wanted = f"wanted: member of {audience} at {channel} ({membership['reason']})"
-    else:
-        wanted = f"kept out of {audience} at {channel}: {membership['reason']}"
+        return f"not wanted: does not match the rule of {name}"
+    if membership["is_member"]:
+        return f"wanted: member of {name} at {channel} ({membership['reason']})"
+    return f"kept out of {name} at {channel}: {membership['reason']}"
+
+
+def _sent(name: str, operations: list[dict[str, Any]]) -> str:
+    """What a sync last did about this person, in one sentence."""
+    last = next((o for o in reversed(operations) if o["sync_name"] == name), None)
     if last is None:
-        sent = "nothing was ever sent"
-    else:
-        because = f" ({last['reason']})" if last["reason"] else ""
-        sent = (
-            f"last operation: {last['operation']} is {last['state']}{because}, planned {last['planned_at']}"
-        )
-    return {"wanted": wanted, "sent": sent}
+        return "nothing was ever sent"
+    because = f" ({last['reason']})" if last["reason"] else ""
+    return f"last operation: {last['operation']} is {last['state']}{because}, planned {last['planned_at']}"

@@ -14,9 +14,6 @@ from orchestration.errors import DbtFailedError
 from orchestration.field_lineage import WHOLE, Column, Field, ModelLineage, model_lineage
 from orchestration.settings import Settings, utc_now
 
-# Which columns a sync may send: those of the person, and those of the address that was chosen.
-SENT_FROM = ("profiles", "audience_memberships")
-
 
 class FieldReaders:
     """Answers for one state of the project; the models are compiled once, when first asked."""
@@ -51,10 +48,11 @@ class FieldReaders:
             sent = (
                 each
                 for mapped in sync.mapping.values()
-                for name in SENT_FROM
+                if mapped.column is not None
+                for name in ("profiles", sync.source.members_table)
                 for each in self._models[name].relation.columns.get(mapped.column, Column()).fields
             )
-            how = "reads" if _meets(sent, event, paths) else audiences.get(sync.audience)
+            how = "reads" if _meets(sent, event, paths) else audiences.get(sync.source.audience or "")
             if how:
                 yield FieldReader("sync", sync.name, how)
 

@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         return self.home / "destinations"
 
     @property
+    def plans_dir(self) -> Path:
+        """What stored plans would send, as hashes."""
+        return self.home / "plans"
+
+    @property
     def sandbox_path(self) -> Path:
         """The sandbox's memory."""
         return self.home / "sandbox.sqlite"

@@ -18,6 +18,7 @@ class OperationKind(StrEnum):
     ADD = "add"
     UPDATE = "update"
     REMOVE = "remove"
+    ERASE = "erase"
 
 
 class OutcomeKind(StrEnum):
@@ -54,9 +55,14 @@ class SyncOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The place at a destination that one sync keeps: its list, the key field, and every field in order."""
+    """The place at a destination that one sync keeps: its list, the key field, and every field in order.
+
+    `mode` is one of activation/modes.py: in mode `insert` an add must not change a key that is there already,
+    in mode `update` an update must not add one; in every other mode both do either.
+    """
 
     sync_name: str
+    mode: str
     list_name: str
     key_field: str
     fields: tuple[str, ...]
@@ -105,11 +111,11 @@ class Rate:
 class Capabilities:
     """What a kind of destination can do, as data that the planner and the engine read.
 
-    `idempotency_lifetime` is how long the destination recognises a repeated key; None means not at all.
+    `modes` are names of activation/modes.py. `idempotency_lifetime` is how long the destination recognises a
+    repeated key; None means not at all.
     """
 
     modes: frozenset[str]
-    operations: frozenset[OperationKind]
     max_batch_rows: int
     max_batch_bytes: int
     rates: tuple[Rate, ...]
@@ -152,6 +158,13 @@ class Adapter(ABC):
     async def read_back(self, batch: Batch) -> Sequence[Outcome]:
         """Ask the destination what it holds, and answer `delivered`, `deferred` (not there) or `unknown`."""
         return [Outcome(OutcomeKind.UNKNOWN, "no_read_back")] * len(batch.operations)
+
+    async def read(self, target: Target, keys: Sequence[str]) -> dict[str, str]:
+        """Destination key -> fields as JSON text, of those of the keys that the destination holds now.
+
+        For people to look at; only asked where `can_read_back`. Raises DestinationDownError.
+        """
+        raise NotImplementedError(f"destinations of type {self.type_name} cannot be read")
 
     async def list_members(self, target: Target) -> dict[str, str]:
         """Destination key -> canonical payload text of every member the destination holds."""

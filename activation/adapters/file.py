@@ -74,8 +74,7 @@ class FileAdapter(Adapter):
     def capabilities(cls, config: AdapterConfig) -> Capabilities:
         """Idempotent for ever: a batch that was written once is found by its name."""
         return Capabilities(
-            modes=frozenset({"mirror"}),
-            operations=frozenset({OperationKind.ADD, OperationKind.UPDATE, OperationKind.REMOVE}),
+            modes=frozenset({"mirror", "upsert", "insert", "list_add"}),
             max_batch_rows=cast(FileConfig, config).max_batch_rows,
             max_batch_bytes=256 * 1024 * 1024,
             rates=(),

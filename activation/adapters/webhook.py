@@ -1,7 +1,9 @@
 """Pushes batches as JSON over HTTP, to the built-in sandbox or any service of the same small protocol.
 
-POST /lists/{list}/operations   {"key_field": …, "operations": [{"do": "upsert", "key": …, "fields": {…}},
-                                {"do": "remove", "key": …}]}, header Idempotency-Key
+POST /lists/{list}/operations   {"key_field": …, "operations": [{"do": …, "key": …, "fields": {…}}]}, header
+                                Idempotency-Key. `do` is upsert, insert (only if the key is not there), update
+                                (only if it is), remove (from the list) or erase (the record of the key, from
+                                every list); the last two have no fields
 200                             {"results": [{"status": "delivered" | "rejected" | "deferred", "reason": …}]}
 POST /lists/{list}/read         {"keys": […]} -> {"members": {key: fields | null}}
 GET  /lists/{list}/members      JSON lines {"key": …, "fields": {…}}
@@ -34,7 +36,8 @@ from activation.adapters.base import (
     Surroundings,
     Target,
 )
-from activation.errors import ConfigError
+from activation.errors import ConfigError, DestinationDownError
+from activation.modes import MODES
 
 BUILT_IN = "builtin:sandbox"
 # A request that never left can be sent again without a thought; any other failure may have arrived.
@@ -98,8 +101,7 @@ class WebhookAdapter(Adapter):
         settings = cast(WebhookConfig, config)
         lifetime = timedelta(hours=settings.idempotency_lifetime_hours)
         return Capabilities(
-            modes=frozenset({"mirror"}),
-            operations=frozenset({OperationKind.ADD, OperationKind.UPDATE, OperationKind.REMOVE}),
+            modes=frozenset(MODES),
             max_batch_rows=settings.max_batch_rows,
             max_batch_bytes=settings.max_batch_bytes,
             rates=tuple(Rate(rate.limit, rate.seconds) for rate in settings.rates),
@@ -177,6 +179,28 @@ class WebhookAdapter(Adapter):
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             return [Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)] * size
 
+    async def read(self, target: Target, keys: Sequence[str]) -> dict[str, str]:
+        """What the destination holds of those keys."""
+        response = await self._call(
+            "POST",
+            f"/lists/{target.list_name}/read",
+            content=orjson.dumps({"keys": list(keys)}),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            if isinstance(response, Outcome) or response.status_code != httpx.codes.OK:
+                raise ValueError("an answer was expected")
+            members = orjson.loads(response.content)["members"]
+            return {
+                key: orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode()
+                for key, fields in members.items()
+                if fields is not None
+            }
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DestinationDownError(
+                f"{self._surroundings.destination} could not be read; nothing was changed. Try again."
+            ) from error
+
     async def list_members(self, target: Target) -> dict[str, str]:
         """Everything the destination holds in the list, as canonical payload texts."""
         response = await self._call("GET", f"/lists/{target.list_name}/members")
@@ -221,11 +245,12 @@ def _body(batch: Batch) -> bytes:
     """The same bytes at every attempt: payloads are the frozen texts, placed as they are."""
     operations: list[dict[str, object]] = []
     for operation in batch.operations:
-        if operation.kind is OperationKind.REMOVE:
-            operations.append({"do": "remove", "key": operation.destination_key})
+        if operation.kind in (OperationKind.REMOVE, OperationKind.ERASE):
+            operations.append({"do": operation.kind.value, "key": operation.destination_key})
         else:
+            do = batch.target.mode if batch.target.mode in ("insert", "update") else "upsert"
             fields = orjson.Fragment(operation.payload or "{}")
-            operations.append({"do": "upsert", "key": operation.destination_key, "fields": fields})
+            operations.append({"do": do, "key": operation.destination_key, "fields": fields})
     return orjson.dumps({"key_field": batch.target.key_field, "operations": operations})
 
 
@@ -257,7 +282,7 @@ def _row_answer(result: dict[str, object]) -> Outcome:
 
 def _held(operation: Operation, fields: dict[str, object] | None) -> Outcome:
     absent = Outcome(OutcomeKind.DEFERRED, "not_there", retry_after=timedelta(0), concerns_batch=True)
-    if operation.kind is OperationKind.REMOVE:
+    if operation.kind in (OperationKind.REMOVE, OperationKind.ERASE):
         return DELIVERED if fields is None else absent
     wanted: dict[str, object] = orjson.loads(operation.payload or "{}")
     is_there = fields is not None and all(

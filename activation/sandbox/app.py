@@ -23,6 +23,8 @@ EMAIL = re.compile(r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$")  # as coarse as chan
 PHONE = re.compile(r"^\+[1-9][0-9]{6,14}$")
 IDEMPOTENCY_LIFETIME = timedelta(hours=24)
 MAX_OPERATIONS = 10_000
+CONDITIONAL = ("insert", "update")
+WRITES = ("upsert", *CONDITIONAL)
 REFUSALS = {
     "rate_limited": 429,
     "unavailable": 503,
@@ -138,7 +140,9 @@ class Sandbox:
                 if remembered[0] != body_hash:
                     return _json(409, {"error": "this idempotency key was used with another body"}), False
                 return Response(remembered[1], media_type="application/json"), True
-        effects = [self._effect(key_field, operation) for operation in operations]
+        keys = [str(operation.get("key")) for operation in operations if operation.get("do") in CONDITIONAL]
+        there = {key for key, fields in self._store.read(list_name, keys).items() if fields is not None}
+        effects = [self._effect(key_field, operation, there) for operation in operations]
         results = [
             {"status": effect.status, "reason": effect.reason} if effect.reason else {"status": effect.status}
             for effect in effects
@@ -155,17 +159,24 @@ class Sandbox:
         )
         return Response(answer, media_type="application/json"), False
 
-    def _effect(self, key_field: str, operation: dict[str, object]) -> Effect:
+    def _effect(self, key_field: str, operation: dict[str, object], there: set[str]) -> Effect:
+        """`there`: which keys of conditional operations the list holds; grows with those of this request."""
         key, do = str(operation.get("key")), str(operation.get("do"))
         fields = operation.get("fields")
         text = orjson.dumps(fields if isinstance(fields, dict) else {}, option=orjson.OPT_SORT_KEYS).decode()
         reason = None
-        if do not in ("upsert", "remove"):
+        if do not in (*WRITES, "remove", "erase"):
             reason = "unknown_operation"
-        elif do == "upsert" and self._rejects is not None and self._rejects.search(key):
+        elif do in WRITES and self._rejects is not None and self._rejects.search(key):
             reason = "blocked_by_rule"
-        elif do == "upsert" and not _is_well_formed(key_field, key):
+        elif do in WRITES and not _is_well_formed(key_field, key):
             reason = f"malformed_{key_field}"
+        elif do == "insert" and key in there:
+            reason = "exists"
+        elif do == "update" and key not in there:
+            reason = "not_found"
+        elif do == "insert":
+            there.add(key)
         return Effect(key, do, text, "rejected" if reason else "delivered", reason)
 
 

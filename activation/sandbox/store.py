@@ -140,7 +140,9 @@ class SandboxStore:
             try:
                 done = [effect for effect in effects if effect.status == "delivered"]
                 for effect in done:
-                    if effect.do == "remove":
+                    if effect.do == "erase":
+                        connection.execute("delete from members where key = ?", (effect.key,))
+                    elif effect.do == "remove":
                         connection.execute(
                             "delete from members where list_name = ? and key = ?", (list_name, effect.key)
                         )

@@ -8,5 +8,5 @@ where (sync_name, destination_key) in (
         batch_id = :batch_id
         and state = 'delivered'
         and ledger_seq = :ledger_seq
-        and operation = 'remove'
+        and holds = 0
 )

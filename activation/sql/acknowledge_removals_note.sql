@@ -8,4 +8,4 @@ where
     batch_id = :batch_id
     and state = 'delivered'
     and ledger_seq = :ledger_seq
-    and operation = 'remove'
+    and holds = 0

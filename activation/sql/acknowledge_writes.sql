@@ -4,6 +4,7 @@ insert into acknowledged (
     canonical_id,
     identifier_key,
     payload_hash,
+    payload,
     acknowledged_at,
     ledger_seq
 )
@@ -13,6 +14,7 @@ select
     canonical_id,
     identifier_key,
     payload_hash,
+    case when :keeps_payloads then payload end,
     :now,
     :ledger_seq
 from operations
@@ -20,10 +22,11 @@ where
     batch_id = :batch_id
     and state = 'delivered'
     and ledger_seq = :ledger_seq
-    and operation in ('add', 'update')
+    and holds = 1
 on conflict (sync_name, destination_key) do update set
     canonical_id = excluded.canonical_id,
     identifier_key = excluded.identifier_key,
     payload_hash = excluded.payload_hash,
+    payload = excluded.payload,
     acknowledged_at = excluded.acknowledged_at,
     ledger_seq = excluded.ledger_seq

@@ -4,6 +4,7 @@ select
     operations.sync_name,
     sync_runs.destination,
     operations.operation,
+    operations.holds,
     operations.destination_key,
     operations.canonical_id,
     operations.identifier_key,
@@ -13,6 +14,7 @@ select
     operations.attempts,
     sync_runs.planned_at,
     operations.finished_at,
+    operations.superseded_at,
     sync_runs.definition_hash,
     operations.payload_hash,
     operations.ledger_seq

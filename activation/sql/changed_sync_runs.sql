@@ -7,6 +7,7 @@ select
     adds,
     updates,
     removes,
+    erases,
     delivered,
     rejected,
     suppressed,

@@ -1,5 +1,5 @@
 -- The next operations of one lane, each with the denial or cap that forbids it, if any.
--- Removals (lane 0) always pass.
+-- Removals and erasures (lane 0) always pass.
 with
 
 candidates as (

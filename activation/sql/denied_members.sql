@@ -9,6 +9,6 @@ inner join denials
     and denials.channel in (:channel, '*')
 where
     operations.batch_id = :batch_id
-    and operations.operation <> 'remove'
+    and operations.lane <> 0
     and operations.state in ('in_flight', 'in_doubt')
 limit 1

@@ -4,6 +4,7 @@ insert into operations (
     sync_name,
     operation,
     lane,
+    holds,
     destination_key,
     canonical_id,
     identifier_key,
@@ -12,4 +13,4 @@ insert into operations (
     state,
     ledger_seq
 )
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', ?)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', ?)

@@ -11,7 +11,8 @@ where
         operations.state in ('in_flight', 'accepted', 'in_doubt')
         or (
             operations.state = 'rejected'
-            and operations.operation <> 'remove'
+            and operations.holds = 1
+            and operations.superseded_at is null
             and sync_runs.definition_hash = :definition_hash
         )
     )

@@ -14,15 +14,20 @@ create table sync_runs (
     destination text not null,
     list_name text not null,
     channel text not null,
+    plan_id text,
     plan_hash text not null,
     definition_hash text not null,
+    made_of text not null,
     planned_at integer not null,
     finished_at integer,
+    undo_until integer,
+    undoes text,
     first_operation integer not null,
     last_operation integer not null,
     adds integer not null,
     updates integer not null,
     removes integer not null,
+    erases integer not null,
     delivered integer not null default 0,
     rejected integer not null default 0,
     suppressed integer not null default 0,
@@ -38,7 +43,11 @@ create index sync_runs_by_ledger_seq on sync_runs (ledger_seq);
 -- Being claimed and being in flight are one row of batches, committed together before a byte leaves.
 -- A run's operations are one range of numbers, and whatever changes one of them stamps the run's row too, so
 -- no index on ledger_seq is needed here. The order of a batch is the order of the numbers.
--- lane 0 (removals) leaves before lane 1. The payload is kept only while it may have to be sent again.
+-- lane 0 (removals and erasures) leaves before lane 1. The payload is kept only while it may have to be sent again.
+-- former_hash and former_payload are what acknowledged had of the key before this was delivered: what undoing it needs.
+-- The payload of both is kept while the sync's undo_days last. superseded_at: what ended badly and was planned again since.
+-- holds says whether acknowledged has the key once this was delivered: 1 for what a mode brings about, 0 for what
+-- takes a key out again.
 create table operations (
     operation_number integer primary key,
     operation_id text not null,
@@ -46,6 +55,7 @@ create table operations (
     sync_name text not null,
     operation text not null check (operation in ('add', 'update', 'remove', 'send', 'erase')),
     lane integer not null check (lane in (0, 1)),
+    holds integer not null check (holds in (0, 1)),
     destination_key text not null,
     canonical_id text,
     identifier_key text,
@@ -58,6 +68,9 @@ create table operations (
     not_before integer not null default 0,
     batch_id integer,
     finished_at integer,
+    superseded_at integer,
+    former_hash text,
+    former_payload text,
     ledger_seq integer not null,
     is_open integer default 1,
     check (
@@ -73,6 +86,10 @@ where is_open is not null;
 
 create index operations_claimable on operations (sync_name, lane, operation_number)
 where state in ('planned', 'deferred');
+
+-- what ended badly is rare, and looked for by name
+create index operations_ended_badly on operations (sync_name, operation_number)
+where state in ('rejected', 'expired', 'in_doubt') and superseded_at is null;
 
 create index operations_by_batch on operations (batch_id) where batch_id is not null;
 
@@ -108,12 +125,36 @@ create table attempts (
     is_late integer not null
 );
 
+-- What a person may look at, approve and have applied. Its operations are hashes in a file beside the ledger.
+-- States: open, approved, applied, refused (it had moved too far), discarded.
+create table plans (
+    plan_id text primary key,
+    sync_name text not null,
+    plan_number integer not null,
+    plan_hash text not null,
+    definition_hash text not null,
+    destination_hash text not null,
+    route text,
+    content text not null,
+    state text not null check (state in ('open', 'approved', 'applied', 'refused', 'discarded')),
+    state_reason text,
+    planned_by text not null,
+    planned_at integer not null,
+    approved_by text,
+    approved_at integer,
+    approval_reason text,
+    sync_run_id text,
+    ledger_seq integer not null,
+    unique (sync_name, plan_number)
+);
+
 create table acknowledged (
     sync_name text not null,
     destination_key text not null,
     canonical_id text,
     identifier_key text,
     payload_hash text not null,
+    payload text,
     acknowledged_at integer not null,
     ledger_seq integer not null,
     primary key (sync_name, destination_key)
@@ -166,13 +207,15 @@ begin select raise(abort, 'routes are changed only by appending'); end;
 create trigger routes_never_leave before delete on routes
 begin select raise(abort, 'routes are changed only by appending'); end;
 
--- sync_name '*' freezes everything. A lifted freeze stays as history.
+-- sync_name '*' freezes everything. A lifted freeze stays as history. The run but_sync_run_id may go on all the same:
+-- it undoes what made somebody freeze.
 create table freezes (
     freeze_number integer primary key,
     sync_name text not null,
     reason text not null,
     set_by text not null,
     frozen_at integer not null,
+    but_sync_run_id text,
     lifted_at integer
 );
 

@@ -4,7 +4,6 @@ set
     state = 'delivered',
     is_open = null,
     reason = null,
-    payload = null,
     attempts = attempts + 1,
     finished_at = :now,
     ledger_seq = :ledger_seq

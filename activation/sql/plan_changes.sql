@@ -1,24 +1,79 @@
--- Desired minus acknowledged. A key that is wanted but invalid keeps what it has: it is neither updated nor removed.
+-- Desired minus acknowledged, as the mode wants it: $on_new, $on_changed, $on_left and $on_opt_out name operations, or
+-- are null where the mode does nothing. A key that is wanted but invalid keeps what it has: it is neither updated nor
+-- removed. plan_listed holds what the destination says it has, and nothing unless the mode takes all.
 create or replace temp table plan_changes as
 with
+
+opt_outs as (
+
+    select identifier_key
+    from marts.suppressions
+    where channel is null or channel = $channel
+    union
+    select identifier_key
+    from marts.consent_states
+    where
+        is_withdrawn
+        and (channel is null or channel = $channel)
+
+),
 
 compared as (
 
     select
-        case
-            when plan_desired.destination_key is null then 'remove'
-            when plan_desired.invalid_code is not null then null
-            when plan_acknowledged.destination_key is null then 'add'
-            when plan_desired.payload_hash <> plan_acknowledged.payload_hash then 'update'
-        end as operation,
         coalesce(plan_desired.destination_key, plan_acknowledged.destination_key) as destination_key,
         coalesce(plan_desired.canonical_id, plan_acknowledged.canonical_id) as canonical_id,
         coalesce(plan_desired.identifier_key, plan_acknowledged.identifier_key) as identifier_key,
         plan_desired.payload,
         coalesce(plan_desired.payload_hash, plan_acknowledged.payload_hash) as payload_hash,
+        plan_desired.destination_key is null as is_left,
+        plan_desired.invalid_code is not null as is_invalid,
+        plan_acknowledged.destination_key is null as is_new,
+        coalesce(plan_desired.payload_hash <> plan_acknowledged.payload_hash, false) as is_changed,
     from (select * from plan_desired where destination_key is not null) as plan_desired
     full outer join plan_acknowledged
         on plan_acknowledged.destination_key = plan_desired.destination_key
+
+),
+
+wanted as (
+
+    select
+        case
+            when compared.is_left then
+                coalesce(
+                    cast($on_left as varchar),
+                    case when opt_outs.identifier_key is not null then cast($on_opt_out as varchar) end
+                )
+            when compared.is_invalid then null
+            when compared.is_new then cast($on_new as varchar)
+            when compared.is_changed then cast($on_changed as varchar)
+        end as operation,
+        compared.destination_key,
+        compared.canonical_id,
+        compared.identifier_key,
+        compared.payload,
+        compared.payload_hash,
+        compared.is_left and opt_outs.identifier_key is not null as is_opt_out,
+        false as is_foreign,
+    from compared
+    left join opt_outs
+        on opt_outs.identifier_key = compared.identifier_key
+    union all
+    select
+        'remove' as operation,
+        plan_listed.destination_key,
+        null as canonical_id,
+        null as identifier_key,
+        null as payload,
+        '' as payload_hash,
+        false as is_opt_out,
+        true as is_foreign,
+    from plan_listed
+    anti join plan_acknowledged
+        on plan_acknowledged.destination_key = plan_listed.destination_key
+    anti join plan_desired
+        on plan_desired.destination_key = plan_listed.destination_key
 
 ),
 
@@ -27,7 +82,7 @@ changes as (
     select
         *,
         sha256($sync_name || ':' || destination_key) as destination_key_hash,
-    from compared
+    from wanted
     where operation is not null
 
 ),
@@ -48,20 +103,6 @@ rejected as (
     from plan_blocked
     where not is_unsettled
 
-),
-
-opt_outs as (
-
-    select identifier_key
-    from marts.suppressions
-    where channel is null or channel = $channel
-    union
-    select identifier_key
-    from marts.consent_states
-    where
-        is_withdrawn
-        and (channel is null or channel = $channel)
-
 )
 
 select
@@ -69,12 +110,13 @@ select
     changes.destination_key,
     changes.canonical_id,
     changes.identifier_key,
-    changes.payload,
+    case when changes.operation in ('add', 'update') then changes.payload end as payload,
     changes.payload_hash,
-    changes.operation = 'remove' and opt_outs.identifier_key is not null as is_opt_out,
+    changes.is_opt_out,
+    changes.is_foreign,
     case
         when unsettled.destination_key_hash is not null then 'in_doubt'
-        when rejected.destination_key_hash is not null and changes.operation <> 'remove' then 'rejected_before'
+        when rejected.destination_key_hash is not null and not changes.is_opt_out then 'rejected_before'
     end as blocked_by,
 from changes
 left join unsettled
@@ -82,5 +124,3 @@ left join unsettled
 left join rejected
     on rejected.destination_key_hash = changes.destination_key_hash
     and rejected.payload_hash = changes.payload_hash
-left join opt_outs
-    on opt_outs.identifier_key = changes.identifier_key

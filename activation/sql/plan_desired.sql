@@ -1,29 +1,26 @@
--- One row per key that the audience wants at the destination, with its canonical payload.
--- {{ key }}, {{ payload }} and {{ has_bad_value }} are expressions over the sync's mapped columns.
+-- One row per key that the source wants at the destination, with its canonical payload.
+-- {{ members }} are the source's rows, {{ members_table }} the name that the columns are known by; {{ key }},
+-- {{ payload }} and {{ has_bad_value }} are expressions over the sync's mapped columns.
 create or replace temp table plan_desired as
 with
 
-audience_memberships as (
+{{ members_table }} as (
 
-    select *
-    from marts.audience_memberships
-    where
-        audience_name = $audience
-        and channel = $channel
+    {{ members }}
 
 ),
 
 mapped as (
 
     select
-        audience_memberships.canonical_id,
-        audience_memberships.identifier_key,
+        {{ members_table }}.canonical_id,
+        {{ members_table }}.identifier_key,
         {{ key }} as destination_key,
         {{ payload }} as payload,
         {{ has_bad_value }} as has_bad_value,
-    from audience_memberships
+    from {{ members_table }}
     left join marts.profiles
-        on profiles.canonical_id = audience_memberships.canonical_id
+        on profiles.canonical_id = {{ members_table }}.canonical_id
 
 ),
 

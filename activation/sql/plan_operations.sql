@@ -10,4 +10,4 @@ from plan_changes
 where
     blocked_by is null
     and (is_opt_out or not $only_opt_outs)
-order by operation <> 'remove', destination_key
+order by operation not in ('remove', 'erase'), destination_key

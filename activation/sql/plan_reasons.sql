@@ -1,4 +1,5 @@
--- One row per kind and reason: rows set apart as invalid, operations held back, people kept out of the audience.
+-- One row per kind and reason: rows set apart as invalid, operations held back, people kept out of the source,
+-- whose reasons are {{ held_back }}.
 select
     'invalid' as kind,
     invalid_code as reason,
@@ -19,9 +20,6 @@ select
     'held_back' as kind,
     reason,
     count(*) as rows,
-from marts.audience_exclusions
-where
-    audience_name = $audience
-    and channel = $channel
+from ({{ held_back }}) as held_back
 group by reason
 order by kind, reason

@@ -19,5 +19,5 @@ where
     sync_name = $sync_name
     and (
         state in ('in_flight', 'accepted', 'in_doubt')
-        or (state = 'rejected' and operation <> 'remove' and definition_hash = $definition_hash)
+        or (state = 'rejected' and holds = 1 and superseded_at is null and definition_hash = $definition_hash)
     )

@@ -9,6 +9,7 @@ create table if not exists activation.sync_runs (
     adds bigint,
     updates bigint,
     removes bigint,
+    erases bigint,
     delivered bigint,
     rejected bigint,
     suppressed bigint,
@@ -23,6 +24,7 @@ create table if not exists activation.operations (
     sync_name varchar,
     destination varchar,
     operation varchar,
+    holds bigint,
     destination_key_hash varchar,
     canonical_id varchar,
     identifier_key varchar,
@@ -32,6 +34,7 @@ create table if not exists activation.operations (
     attempts bigint,
     planned_at timestamp,
     finished_at timestamp,
+    superseded_at timestamp,
     definition_hash varchar,
     payload_hash varchar,
     ledger_seq bigint

@@ -5,14 +5,19 @@ insert into sync_runs (
     destination,
     list_name,
     channel,
+    plan_id,
     plan_hash,
     definition_hash,
+    made_of,
     planned_at,
+    undo_until,
+    undoes,
     first_operation,
     last_operation,
     adds,
     updates,
     removes,
+    erases,
     ledger_seq
 )
 values (
@@ -22,13 +27,18 @@ values (
     :destination,
     :list_name,
     :channel,
+    :plan_id,
     :plan_hash,
     :definition_hash,
+    :made_of,
     :planned_at,
+    :undo_until,
+    :undoes,
     :first_operation,
     :last_operation,
     :adds,
     :updates,
     :removes,
+    :erases,
     :ledger_seq
 )

@@ -70,7 +70,7 @@ def explain(
             connection,
             identifier_type=identifier_type,
             identifier_value=normalise(identifier_type, raw_value),
-            syncs={name: (sync.audience, sync.channel) for name, sync in definitions.syncs.items()},
+            syncs={name: sync.source for name, sync in definitions.syncs.items()},
         )
     if as_json:
         echo_json(told)

@@ -6,15 +6,23 @@ import json
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from activation.config import load_definitions
 from ingestion.event_log import EventLog
-from orchestration.asset_keys import EVENT_DAYS
+from orchestration.asset_keys import EVENT_DAYS, sync_key
 from orchestration.defs.facts import EVENT_TABLES
 from orchestration.run import JOB_NAME
 from orchestration.settings import Settings
 
+# a sync whose file says so is carried out by a person only
+BY_HAND = [
+    sync_key(sync.name)
+    for sync in load_definitions(Settings().project_root / "activation").syncs.values()
+    if sync.trigger == "manual"
+]
+
 tick = dg.define_asset_job(
     JOB_NAME,
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(EVENT_DAYS),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(EVENT_DAYS, *BY_HAND),
     description="One pass over everything: facts in, decisions, deliveries, snapshot.",
     executor_def=dg.in_process_executor,
 )

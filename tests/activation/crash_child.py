@@ -11,7 +11,7 @@ import duckdb
 
 from activation.config import load_definitions
 from activation.delivery import Engine
-from activation.engine import open_destinations, run_sync
+from activation.engine import Desk, open_destinations, run_sync
 from activation.ledger import Ledger
 
 
@@ -35,6 +35,7 @@ def run_and_die(folder: str, sync_name: str, point: str, occurrence: int) -> Non
             ledger=ledger,
             destination=destinations.get(sync.destination),
             engine=replace(Engine(clock=now), at=killer(point, occurrence)),
+            desk=Desk(root / "plans", "tests"),
         )
 
 

@@ -30,7 +30,7 @@ def test_the_syncs_of_the_project_are_valid() -> None:
         (
             "mode: mirror",
             "mode: append",
-            r"mode: 'append' is nothing that destination 'sandbox' .*one of: mirror",
+            r"mode: Input should be 'insert', .*; found 'append'",
         ),
         (
             "key: email",
@@ -43,7 +43,7 @@ def test_the_syncs_of_the_project_are_valid() -> None:
         (
             "when_null: send",
             "when_null: keep",
-            r"mapping\.country\.when_null: .*'send' or 'omit'; found 'keep'",
+            r"mapping\.country\.when_null: .*'omit' or 'default'; found 'keep'",
         ),
         (
             "name: to_sandbox",

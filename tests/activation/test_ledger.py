@@ -35,6 +35,7 @@ def write_intents(world: World, *operations: PlannedOperation, plan_hash: str = 
         count=len(operations),
         plan_hash=plan_hash,
         planned_at_seq=world.ledger.sequence(),
+        made_of={},
         now=START,
     )
 
@@ -136,6 +137,7 @@ def test_a_plan_made_before_another_delivery_is_refused(world: World) -> None:
             count=1,
             plan_hash="other",
             planned_at_seq=seen,
+            made_of={},
             now=START,
         )
 
@@ -143,7 +145,7 @@ def test_a_plan_made_before_another_delivery_is_refused(world: World) -> None:
 def test_no_route_row_means_no_send(world: World) -> None:
     open_run(
         world.ledger, world.sync(), planned("a"), count=1, plan_hash="plan",
-        planned_at_seq=world.ledger.sequence(), now=START,
+        planned_at_seq=world.ledger.sequence(), made_of={}, now=START,
     )  # fmt: skip
 
     assert take(world).claimed is None

@@ -125,9 +125,8 @@ def test_an_empty_source_stops_the_sync_until_somebody_says_yes(world: World) ->
     stopped = world.run()
     approved = world.run(approve=True)
 
-    assert stopped.guard is not None
-    assert stopped.guard.name == "empty_source"
-    assert "would remove all 2 members" in stopped.guard.message
+    assert [guard.name for guard in stopped.guards] == ["empty_source"]
+    assert "would remove all 2 members" in stopped.stopped_because
     assert (stopped.operations, approved.removes, world.at_sandbox()) == (0, 2, set())
 
 
@@ -140,8 +139,7 @@ def test_too_many_removals_stop_and_opt_outs_leave_all_the_same(world: World) ->
 
     report = world.run()
 
-    assert report.guard is not None
-    assert "would remove 19 of 30 members" in report.guard.message
+    assert "would remove 19 of 30 members" in report.stopped_because
     assert (report.adds, report.removes, report.delivered) == (0, 1, 1)
     assert "p00@example.com" not in world.at_sandbox()
     assert len(world.at_sandbox()) == 29
@@ -155,8 +153,8 @@ def test_a_sync_pointed_elsewhere_is_refused_even_with_a_yes(world: World) -> No
 
     report = world.run(approve=True)
 
-    assert report.guard is not None
-    assert report.guard.name == "target_changed"
+    assert [guard.name for guard in report.guards] == ["target_changed"]
+    assert report.plan_id is None
     assert world.at_sandbox("elsewhere") == set()
 
 
@@ -220,8 +218,8 @@ def test_a_paused_sync_sends_nothing_and_goes_on_when_resumed(world: World) -> N
     gate.lift_freeze(world.ledger, "*", now=world.time())
     resumed = world.run()
 
-    assert (paused.error, paused.deferred) == ("paused: inspection", 1)
-    assert (resumed.delivered, resumed.sync_run_id) == (1, paused.sync_run_id)
+    assert (paused.error, paused.operations) == ("paused: inspection", 0)
+    assert (resumed.delivered, paused.sync_run_id) == (1, None)
 
 
 @pytest.mark.parametrize("route", ["legacy", "shadow", "canary"])
@@ -240,7 +238,7 @@ def test_an_unknown_audience_is_one_clear_line(world: World) -> None:
     file.write_text(file.read_text().replace("audience: new_customers", "audience: nobody_knows"))
 
     with pytest.raises(
-        ConfigError, match=r"to_sandbox\.yml: audience: 'nobody_knows' is not in marts\.audiences"
+        ConfigError, match=r"to_sandbox\.yml: source\.audience: 'nobody_knows' is not in marts\.audiences"
     ):
         world.run()
 

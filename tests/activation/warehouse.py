@@ -19,6 +19,10 @@ create or replace table marts.audiences (
     audience_name varchar, description varchar, owner varchar, purpose varchar, channels varchar,
     eligible_people bigint, members bigint, excluded bigint
 );
+create or replace table marts.contact_points (
+    canonical_id varchar, channel varchar, purpose varchar, identifier_type varchar, identifier_key varchar,
+    identifier_value varchar, decision varchar, rule varchar, is_preferred boolean
+);
 create or replace table marts.profiles (
     canonical_id varchar, first_name varchar, last_name varchar, country_code varchar, email varchar,
     phone varchar, first_seen_at timestamp, last_seen_at timestamp, order_count bigint, lifetime_value double,

@@ -12,13 +12,16 @@ from activation import gate
 from activation.config import Sync, load_definitions
 from activation.delivery import Engine, Patience
 from activation.engine import (
+    Desk,
     Destinations,
     SyncReport,
     open_destinations,
     refresh_denials_from_marts,
     run_sync,
 )
+from activation.guards import SourceState
 from activation.ledger import Ledger
+from activation.plans import approve_plan
 from activation.sandbox.server import SandboxServer
 from tests.activation.warehouse import Person, build_warehouse, set_members
 
@@ -41,8 +44,7 @@ SYNC = """
 name: {name}
 owner: {{team: lifecycle, contact: lifecycle@example.com}}
 description: A sync of the tests.
-audience: new_customers
-channel: email
+source: {{audience: new_customers, channel: email}}
 destination: {destination}
 list: {name}
 mode: mirror
@@ -53,7 +55,7 @@ mapping:
   country: {{column: country_code, when_null: send}}
   value: {{column: lifetime_value, when_null: omit, decimals: 2}}
 route: live
-guards: {{max_removed_share: 0.5, max_removed: 10}}
+guards: {{max_removed_share: 0.5, max_removed: 10, max_invalid_share: 1}}
 options: {options}
 """
 
@@ -92,6 +94,7 @@ class World:
                 resolve_secret=lambda name: f"value of {name}",
             )
         )
+        self.desk = Desk(folder / "plans", "tests")
         self.engine = Engine(clock=self.time, sleep=self.time.sleep, worker_name="tests")
         self.refresh_denials()
 
@@ -113,19 +116,30 @@ class World:
         name: str = "to_sandbox",
         *,
         approve: bool = False,
+        plan_id: str | None = None,
+        source: SourceState | None = None,
         engine: Engine | None = None,
         patience: Patience | None = None,
     ) -> SyncReport:
+        """One run; with `approve`, a plan that a guard stops is approved and then carried out by a second."""
         sync = self.sync(name)
         chosen = engine or self.engine
-        return run_sync(
+        report = run_sync(
             sync,
             warehouse=self.warehouse,
             ledger=self.ledger,
             destination=self.destinations.get(sync.destination),
             engine=replace(chosen, patience=patience) if patience else chosen,
-            approve=approve,
+            desk=self.desk,
+            source=source,
+            plan_id=plan_id,
         )
+        if not approve or report.plan_id is None or not report.guards:
+            return report
+        approve_plan(
+            self.ledger, report.plan_id, approved_by="a person", reason="it is right", now=self.time()
+        )
+        return self.run(name, engine=engine, patience=patience, source=source)
 
     def at_sandbox(self, name: str = "to_sandbox") -> set[str]:
         return {key for key, _ in self.sandbox.store.members(name)}

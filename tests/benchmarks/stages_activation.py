@@ -21,7 +21,7 @@ import duckdb
 
 from activation.config import Sync, load_definitions
 from activation.delivery import Engine
-from activation.engine import open_destinations, refresh_denials_from_marts, run_sync
+from activation.engine import Desk, open_destinations, refresh_denials_from_marts, run_sync
 from activation.intents import open_run
 from activation.ledger import Ledger
 from activation.planner import plan_sync, planned_operations
@@ -59,6 +59,7 @@ def measure_planning(rows: int) -> list[Measure]:
                 count=plan.operations,
                 plan_hash=plan.plan_hash,
                 planned_at_seq=plan.ledger_seq,
+                made_of=plan.made_of,
                 now=now(),
             )
         _acknowledge_everything(ledger)
@@ -96,6 +97,7 @@ def measure_delivery(rows: int, sync_name: str) -> list[Measure]:
                     ledger=ledger,
                     destination=destination,
                     engine=Engine(clock=now),
+                    desk=Desk(folder / "plans", "bench"),
                 )
         if report.unchanged != rows or report.operations:
             raise RuntimeError(f"a second run without operations was expected, found {report}")

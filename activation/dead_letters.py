@@ -1,0 +1,89 @@
+"""What ended without being delivered: listed, tried again, or given up by a person."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from activation.ledger import Ledger
+from activation.sql_files import read_sql
+from activation.times import from_micros, to_micros
+
+# rejected: never again with this payload; expired: given up after too many tries; in_doubt: not answered
+STATES = ("rejected", "expired", "in_doubt")
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    """The operations of one sync that ended alike and were not planned again since."""
+
+    sync_name: str
+    state: str
+    reason: str | None
+    operations: int
+    oldest_at: datetime
+    newest_at: datetime
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One of them."""
+
+    operation_id: str
+    sync_run_id: str
+    operation: str
+    destination_key: str
+    state: str
+    reason: str | None
+
+
+def dead_letters(ledger: Ledger, sync_name: str | None = None) -> list[DeadLetters]:
+    """By sync, state and reason, of one sync or of all."""
+    with ledger.read() as connection:
+        rows = connection.execute(read_sql("dead_letter_counts"), {"sync_name": sync_name}).fetchall()
+    return [
+        DeadLetters(name, state, reason, count, from_micros(oldest), from_micros(newest))
+        for name, state, reason, count, oldest, newest in rows
+    ]
+
+
+def each_dead_letter(ledger: Ledger, sync_name: str, *, limit: int) -> list[DeadLetter]:
+    """The newest of one sync, with raw keys: mask them before anybody sees them."""
+    with ledger.read() as connection:
+        rows = connection.execute(
+            read_sql("dead_letter_rows"), {"sync_name": sync_name, "limit": limit}
+        ).fetchall()
+    return [DeadLetter(*row) for row in rows]
+
+
+def try_again(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: datetime) -> int:
+    """Let the next plan send what was rejected, with the rows as they are then; returns how many keys."""
+    with ledger.write() as transaction:
+        cursor = transaction.execute(
+            "update operations set superseded_at = ?, ledger_seq = ? where sync_name = ?"
+            " and state = 'rejected' and superseded_at is null and reason is coalesce(?, reason)",
+            (to_micros(now), transaction.ledger_seq, sync_name, reason_code),
+        )
+        transaction.touch_changed_runs(sync_name)
+        return cursor.rowcount
+
+
+def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: datetime) -> int:
+    """Close what is in doubt without an answer: the next plan acts as if it had not been done.
+
+    Batches that still have a worker are left alone. Returns how many operations were closed.
+    """
+    with ledger.write() as transaction:
+        cursor = transaction.execute(
+            "update operations set state = 'cancelled', is_open = null, payload = null, finished_at = ?,"
+            " reason = 'discarded_' || coalesce(reason, 'in_doubt'), ledger_seq = ?"
+            " where sync_name = ? and state in ('in_doubt', 'accepted') and reason is coalesce(?, reason)"
+            " and batch_id in (select batch_id from batches where sync_name = ? and state = 'unknown')",
+            (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name),
+        )
+        transaction.execute(
+            "update batches set state = 'settled', ledger_seq = ? where sync_name = ? and state = 'unknown'"
+            " and not exists (select 1 from operations where operations.batch_id = batches.batch_id"
+            " and operations.is_open is not null)",
+            (transaction.ledger_seq, sync_name),
+        )
+        transaction.touch_changed_runs(sync_name)
+        return cursor.rowcount

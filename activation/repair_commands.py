@@ -1,0 +1,200 @@
+"""`cdp sync …` for when something went wrong: runs, rollback, resync, dead letters, retry, discard."""
+
+import asyncio
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from activation import dead_letters, undo
+from activation.command_line import (
+    ActivationContext,
+    Json,
+    Reason,
+    SyncName,
+    carried_out,
+    destinations_of,
+    one_line_errors,
+    print_json,
+    record_decision,
+)
+from activation.delivery import Engine
+from activation.engine import roll_back
+from activation.errors import PlanRefusedError
+from activation.planner import mask
+from activation.resync import resync
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it, only what would be done is shown.")]
+Code = Annotated[
+    str | None, typer.Option(help="Only what ended for this reason, as `dead-letters` shows it.")
+]
+SHOWN = 20
+NOT_DONE = "Nothing was changed: to do it, say --yes."
+
+
+def register(app: typer.Typer, context: ActivationContext) -> None:
+    """Mount the commands."""
+    _register_undo(app, context)
+    _register_dead_letters(app, context)
+
+
+def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
+    @app.command("runs")
+    @one_line_errors
+    def runs(name: SyncName, as_json: Json = False) -> None:
+        """The runs of a sync, newest first: what each did, and which took back which."""
+        context.definitions().sync(name)
+        with context.open_ledger() as ledger:
+            found = undo.runs_of(ledger, name)
+        if as_json:
+            print_json([dataclasses.asdict(run) for run in found])
+            return
+        for run in found:
+            of_plan = f"  plan {run.plan_id}" if run.plan_id else ""
+            undoes = f"  takes back {run.undoes}" if run.undoes else ""
+            typer.echo(
+                f"{run.planned_at:%Y-%m-%d %H:%M}  {run.sync_run_id}  +{run.adds:,} ~{run.updates:,} "
+                f"-{run.removes + run.erases:,}  {run.delivered:,} delivered{of_plan}{undoes}"
+            )
+
+    @app.command("rollback")
+    @one_line_errors
+    def rollback(
+        sync_run_id: Annotated[str, typer.Argument(help="A run's id, as `cdp sync runs` lists it.")],
+        reason: Reason,
+        yes: Yes = False,
+        as_json: Json = False,
+    ) -> None:
+        """Put back what a run did at the destination, and pause the sync so that it is not done again."""
+        with context.open_ledger() as ledger:
+            sync = context.definitions().sync(undo.sync_of_run(ledger, sync_run_id))
+            found = undo.plan_undo(ledger, sync, sync_run_id)
+        if not yes:
+            for line in _undo_lines(found):
+                typer.echo(line)
+            raise PlanRefusedError(NOT_DONE)
+        undo.check_can_be_undone(found)
+        record_decision(context, "rollback", sync.name, reason, sync_run_id=sync_run_id)
+        with (
+            context.open_ledger() as ledger,
+            context.open_warehouse() as warehouse,
+            destinations_of(context) as destinations,
+        ):
+            report = roll_back(
+                sync,
+                sync_run_id,
+                warehouse=warehouse,
+                ledger=ledger,
+                destination=destinations.get(sync.destination),
+                engine=Engine(clock=context.clock),
+                operator=context.operator,
+                reason=reason,
+            )
+        typer.echo(f"{sync.name} is paused until `cdp sync resume {sync.name} --reason …`.", err=True)
+        carried_out(report, as_json=as_json)
+
+    @app.command("resync")
+    @one_line_errors
+    def resynchronise(name: SyncName, reason: Reason, yes: Yes = False, as_json: Json = False) -> None:
+        """Learn anew what the destination holds; the next run brings back what it lost and mends the rest."""
+        sync = context.definitions().sync(name)
+        is_listable = sync.destination.capabilities.can_list_members
+        if not yes:
+            how = "lists" if is_listable else "cannot list: every key would be sent again"
+            typer.echo(f"{name}: what {sync.destination.name} {how} takes the place of what it acknowledged.")
+            raise PlanRefusedError(NOT_DONE)
+        record_decision(context, "resync", name, reason)
+        with context.open_ledger() as ledger, destinations_of(context) as destinations:
+            listed = None
+            if is_listable:
+                adapter = destinations.get(sync.destination).adapter
+
+                async def ask() -> dict[str, str]:
+                    async with adapter:
+                        return await adapter.list_members(sync.target)
+
+                listed = asyncio.run(ask())
+            found = resync(ledger, sync, listed)
+        if as_json:
+            print_json(dataclasses.asdict(found))
+            return
+        typer.echo(
+            f"{name}: {found.dropped:,} keys are not there any more and come again, "
+            f"{found.different:,} differ "
+            f"and are updated, {found.unchanged:,} are as they should be. Look at it with "
+            f"`cdp sync plan {name}`."
+        )
+
+
+def _register_dead_letters(app: typer.Typer, context: ActivationContext) -> None:
+    @app.command("dead-letters")
+    @one_line_errors
+    def list_dead_letters(
+        name: Annotated[str | None, typer.Argument(help="A sync's name; without it, those of all.")] = None,
+        as_json: Json = False,
+    ) -> None:
+        """What was rejected, given up or is in doubt, by reason; of one sync also the newest keys, masked."""
+        if name is not None:
+            context.definitions().sync(name)
+        with context.open_ledger() as ledger:
+            found = dead_letters.dead_letters(ledger, name)
+            each = dead_letters.each_dead_letter(ledger, name, limit=SHOWN) if name is not None else []
+        each = [dataclasses.replace(one, destination_key=mask(one.destination_key)) for one in each]
+        if as_json:
+            print_json(
+                {
+                    "counts": [dataclasses.asdict(one) for one in found],
+                    "newest": [dataclasses.asdict(one) for one in each],
+                }
+            )
+            return
+        for group in found:
+            typer.echo(
+                f"{group.operations:>9,} {group.state:<9} {group.sync_name}: "
+                f"{group.reason or 'no reason given'}, "
+                f"{group.oldest_at:%Y-%m-%d %H:%M} to {group.newest_at:%Y-%m-%d %H:%M}"
+            )
+        for one in each:
+            typer.echo(
+                f"  {one.operation} {one.destination_key} of {one.sync_run_id}: {one.state}, {one.reason}"
+            )
+        if not found:
+            typer.echo("Nothing ended badly.")
+
+    @app.command("retry")
+    @one_line_errors
+    def retry(name: SyncName, reason: Reason, code: Code = None) -> None:
+        """Let the next run send what the destination rejected, with the rows as they are then."""
+        context.definitions().sync(name)
+        record_decision(context, "retry", name, reason, **({"reason_code": code} if code else {}))
+        with context.open_ledger() as ledger:
+            count = dead_letters.try_again(ledger, name, reason_code=code, now=context.clock())
+        typer.echo(f"{name}: {count:,} rejected operations may be planned again.")
+
+    @app.command("discard")
+    @one_line_errors
+    def discard(name: SyncName, reason: Reason, code: Code = None, yes: Yes = False) -> None:
+        """Close what is in doubt without an answer; the next run acts as if it had not been done."""
+        context.definitions().sync(name)
+        if not yes:
+            with context.open_ledger() as ledger:
+                waiting = [one for one in dead_letters.dead_letters(ledger, name) if one.state == "in_doubt"]
+            count = sum(one.operations for one in waiting if code in (None, one.reason))
+            typer.echo(
+                f"{name}: {count:,} operations in doubt would be closed, and may be done a second time."
+            )
+            raise PlanRefusedError(NOT_DONE)
+        record_decision(context, "discard", name, reason, **({"reason_code": code} if code else {}))
+        with context.open_ledger() as ledger:
+            count = dead_letters.give_up(ledger, name, reason_code=code, now=context.clock())
+        typer.echo(f"{name}: {count:,} operations in doubt are closed.")
+
+
+def _undo_lines(found: undo.Undo) -> list[str]:
+    lines = [
+        f"Run {found.sync_run_id} of {found.sync_name}, planned at {found.planned_at:%Y-%m-%d %H:%M} UTC",
+        f"  {found.removes:>9,} it added would be removed",
+        f"  {found.updates:>9,} it changed would be put back",
+        f"  {found.adds:>9,} it removed would be added again, whom nobody has denied since",
+    ]
+    return lines + [f"  {count:>9,} cannot be undone: {why}" for why, count in found.impossible.items()]

@@ -1,0 +1,190 @@
+"""What a file of activation/syncs may say; `cdp sync schema` prints it as JSON Schema for editors."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from activation.source import NAME, Source
+
+ModeName = Literal[
+    "insert", "update", "upsert", "mirror", "mirror_exclusive", "list_add", "list_remove", "delete"
+]
+Transform = Literal["trim", "lower", "upper", "sha256", "md5", "date", "epoch_seconds"]
+FieldType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Owner(_Frozen):
+    """Who answers for a definition."""
+
+    team: str
+    contact: str
+
+
+class MappedField(_Frozen):
+    """Where a destination's field comes from: a column of the source's mart or of `marts.profiles`, or a
+    constant.
+
+    A null is sent as null (`send`, clears the field), left out (`omit`, the destination keeps what it has) or
+    replaced (`default`). `decimals` rounds a floating number, because sums taken in another order differ in
+    their last digit.
+    """
+
+    column: str | None = Field(
+        default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="A column of the mart."
+    )
+    value: str | int | float | bool | None = Field(
+        default=None, description="The same for everybody, instead of a column."
+    )
+    when_null: Literal["send", "omit", "default"] = Field(
+        default="send",
+        description="What becomes of a null: sent, left out, or `default` in its place. To be said of every "
+        "column but the key's, whose null makes a row invalid.",
+    )
+    default: str | int | float | bool | None = Field(
+        default=None, description="With `when_null: default`: what is sent instead of null."
+    )
+    type: FieldType | None = Field(
+        default=None, description="What the column must be; a column of another type is an error."
+    )
+    transform: tuple[Transform, ...] = Field(
+        default=(), description="Applied in order to the column's value; a null stays null."
+    )
+    decimals: int = Field(default=6, ge=0, le=9, description="How many decimals a number keeps.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.column is None) == (self.value is None):
+            raise ValueError("expected one of column and value")
+        if (self.when_null == "default") != (self.default is not None):
+            raise ValueError("default: expected with when_null: default, and only there")
+        return self
+
+
+class Guards(_Frozen):
+    """When a plan stops and asks a person.
+
+    A pair `max_…_share` and `max_…` stops when both are exceeded: the share is of what the destination has
+    acknowledged. Removals and invalid rows are guarded unless a file says otherwise.
+    """
+
+    max_removed_share: float = Field(default=0.05, ge=0, le=1)
+    max_removed: int = Field(default=1000, ge=0, description="Opt-outs are not counted.")
+    max_created_share: float | None = Field(default=None, ge=0, description="A first run is not counted.")
+    max_created: int = Field(default=0, ge=0)
+    max_changed_share: float | None = Field(default=None, ge=0, le=1)
+    max_changed: int = Field(default=0, ge=0)
+    max_invalid_share: float = Field(default=0.1, ge=0, le=1, description="Of the rows of the source.")
+    max_source_age_hours: float = Field(
+        default=48, gt=0, description="How old the newest fact behind the marts may be."
+    )
+
+
+class Budget(_Frozen):
+    """The most that one run may do without a person's approval."""
+
+    max_operations: int | None = Field(default=None, ge=0)
+    max_cost: float | None = Field(default=None, ge=0, description="In the destination's currency.")
+
+
+class Retry(_Frozen):
+    """How long the engine tries in one run, where it is not the engine's own patience."""
+
+    attempts: int | None = Field(
+        default=None,
+        ge=1,
+        description="How often one operation may be put off for its own fault before it is given up; "
+        "by default 5 times.",
+    )
+    failures_in_a_row: int | None = Field(
+        default=None,
+        ge=1,
+        description="After so many batches that failed as a whole the rest waits for the next run; "
+        "by default 4.",
+    )
+    first_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 1.")
+    longest_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 60.")
+
+
+class Approval(_Frozen):
+    """When a plan needs a person's yes, and how long and how exactly that yes holds."""
+
+    needed: Literal["when_guarded", "when_full", "always"] = Field(
+        default="when_guarded",
+        description="When a guard stops it; also when it is a full one; or always.",
+    )
+    valid_hours: float = Field(default=24, gt=0, description="How long an approval may wait to be applied.")
+    tolerance_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="How many of the approved operations may have moved when it is applied; opt-outs may.",
+    )
+
+
+class SyncFile(_Frozen):
+    """One file of activation/syncs: a source kept at a destination."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="A sync")
+
+    name: str = Field(pattern=NAME, description="The file's name without .yml.")
+    owner: Owner
+    description: str = Field(min_length=1)
+    source: Source
+    destination: str = Field(pattern=NAME, description="An entry of destinations.yml.")
+    list_name: str = Field(
+        alias="list",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$",
+        description="Which of the destination's lists, tables or audiences; no other sync may keep the same.",
+    )
+    mode: ModeName
+    key: str = Field(description="The field of the mapping that the destination knows a person by.")
+    mapping: dict[str, MappedField] = Field(min_length=1)
+    route: Literal["live"] = Field(description="The first route; later ones are appended in the ledger.")
+    trigger: Literal["tick", "manual"] = Field(
+        default="tick",
+        description="Carried out with every tick, or only by `cdp sync run` and `cdp sync apply`.",
+    )
+    after: tuple[str, ...] = Field(
+        default=(), description="Syncs that must have ended without an error before this one starts."
+    )
+    guards: Guards = Guards()
+    budget: Budget = Budget()
+    retry: Retry = Retry()
+    undo_days: float = Field(
+        default=7,
+        ge=0,
+        description="How long what was sent is kept in the ledger, so that `cdp sync rollback` can put it "
+        "back; 0 keeps no payload once it is delivered.",
+    )
+    approval: Approval = Approval()
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="What the destination's type lets a sync choose."
+    )
+
+    @model_validator(mode="after")
+    def _key_is_mapped(self) -> Self:
+        if self.key not in self.mapping:
+            raise ValueError(
+                f"key: {self.key!r} is not a field of mapping; expected one of "
+                f"{', '.join(sorted(self.mapping))}"
+            )
+        if self.mapping[self.key].column is None:
+            raise ValueError(f"mapping.{self.key}: expected a column, because it is the key")
+        for field, mapped in self.mapping.items():
+            if field != self.key and mapped.column is not None and "when_null" not in mapped.model_fields_set:
+                raise ValueError(f"mapping.{field}.when_null: missing; say send, omit or default")
+        return self
+
+
+class Cost(_Frozen):
+    """What a destination charges for one operation of each kind."""
+
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    add: float = Field(default=0, ge=0)
+    update: float = Field(default=0, ge=0)
+    remove: float = Field(default=0, ge=0)
+    erase: float = Field(default=0, ge=0)
