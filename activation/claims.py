@@ -94,18 +94,21 @@ def claim(
         return Claim(wait_until=None if not_before is None else from_micros(not_before))
 
 
-def stranded(ledger: Ledger, sync: Sync, *, worker: Worker, now: datetime) -> list[tuple[int, int]]:
-    """(batch_id, token) of unanswered batches whose worker is gone or whose lease has ended, oldest first."""
+def stranded(ledger: Ledger, sync: Sync, *, worker: Worker, now: datetime) -> list[tuple[int, int, datetime]]:
+    """(batch_id, token, last attempt) of unanswered batches, oldest first.
+
+    Those whose worker is gone or whose lease has ended.
+    """
     with ledger.read() as connection:
         rows = connection.execute(
-            "select batch_id, token, state, owner, lease_until from batches"
+            "select batch_id, token, state, owner, lease_until, last_attempt_at from batches"
             " where sync_name = ? and state in ('in_flight', 'unknown') order by batch_id",
             (sync.name,),
         ).fetchall()
     moment = to_micros(now)
     return [
-        (batch_id, token)
-        for batch_id, token, state, owner, lease_until in rows
+        (batch_id, token, from_micros(last_attempt_at))
+        for batch_id, token, state, owner, lease_until, last_attempt_at in rows
         if state == "unknown" or lease_until <= moment or not worker.is_alive(owner)
     ]
 
@@ -117,10 +120,17 @@ def reclaim(
     with ledger.write() as transaction:
         row = transaction.execute(
             "update batches set owner = ?, token = token + 1, lease_until = ?, attempts = attempts + 1,"
-            " state = 'in_flight', ledger_seq = ?"
+            " last_attempt_at = ?, state = 'in_flight', ledger_seq = ?"
             " where batch_id = ? and token = ? and state <> 'settled'"
             " returning token, attempts, first_attempt_at, idempotency_key, sync_run_id",
-            (worker.name, to_micros(now + worker.lease), transaction.ledger_seq, batch_id, token),
+            (
+                worker.name,
+                to_micros(now + worker.lease),
+                to_micros(now),
+                transaction.ledger_seq,
+                batch_id,
+                token,
+            ),
         ).fetchone()
         if row is None:
             return None
@@ -158,9 +168,15 @@ def extend(ledger: Ledger, claimed: ClaimedBatch, *, worker: Worker, now: dateti
     """Renew our lease for another attempt; None if the batch is no longer ours."""
     with ledger.write() as transaction:
         row = transaction.execute(
-            "update batches set lease_until = ?, attempts = attempts + 1, ledger_seq = ?"
+            "update batches set lease_until = ?, attempts = attempts + 1, last_attempt_at = ?, ledger_seq = ?"
             " where batch_id = ? and token = ? and state = 'in_flight' returning attempts",
-            (to_micros(now + worker.lease), transaction.ledger_seq, claimed.batch.batch_id, claimed.token),
+            (
+                to_micros(now + worker.lease),
+                to_micros(now),
+                transaction.ledger_seq,
+                claimed.batch.batch_id,
+                claimed.token,
+            ),
         ).fetchone()
     return None if row is None else replace(claimed, attempts=row[0])
 
@@ -237,11 +253,12 @@ def _open_batch(
     ).fetchone()
     (batch_id,) = transaction.execute(
         "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until,"
-        " attempts, first_attempt_at, ledger_seq) values (?, ?, ?, 'in_flight', ?, 1, ?, 1, ?, ?)"
+        " attempts, first_attempt_at, last_attempt_at, ledger_seq)"
+        " values (?, ?, ?, 'in_flight', ?, 1, ?, 1, ?, ?, ?)"
         " returning batch_id",
         (
             sync.name, sync_run_id, key, worker.name, to_micros(now + worker.lease), to_micros(now),
-            transaction.ledger_seq,
+            to_micros(now), transaction.ledger_seq,
         ),
     ).fetchone()  # fmt: skip
     taken = transaction.execute(

@@ -102,12 +102,13 @@ async def recover(sync: Sync, *, ledger: Ledger, destination: OpenDestination, e
     """
     result = Delivery()
     worker = engine.worker()
-    for batch_id, token in stranded(ledger, sync, worker=worker, now=engine.clock()):
+    for batch_id, token, last_attempt_at in stranded(ledger, sync, worker=worker, now=engine.clock()):
         may_send = may_send_again(ledger, sync, batch_id)
         if not destination.capabilities.can_read_back and not (
             may_send and destination.capabilities.idempotency_lifetime
         ):
             continue
+        settled_at = last_attempt_at + destination.capabilities.read_back_settles
         await _wait_for_room(destination.windows, engine)
         claimed = reclaim(ledger, sync, batch_id, token=token, worker=worker, now=engine.clock())
         if claimed is None:
@@ -116,6 +117,8 @@ async def recover(sync: Sync, *, ledger: Ledger, destination: OpenDestination, e
         if may_send and _key_is_alive(claimed, destination.capabilities, engine.clock()):
             outcomes = await _settle_unknown(claimed, ledger, destination, engine)
         elif destination.capabilities.can_read_back:
+            # what was on its way when its worker died may only now be done
+            await engine.sleep(max(0.0, (settled_at - engine.clock()).total_seconds()))
             outcomes = await destination.adapter.read_back(claimed.batch)
         else:
             outcomes = [Outcome(OutcomeKind.UNKNOWN, "key_expired", concerns_batch=True)] * len(

@@ -112,7 +112,8 @@ class Capabilities:
     """What a kind of destination can do, as data that the planner and the engine read.
 
     `modes` are names of activation/modes.py. `idempotency_lifetime` is how long the destination recognises a
-    repeated key; None means not at all.
+    repeated key; None means not at all. `read_back_settles` is how long after a request was sent a read may
+    still not see what it does: before that, "not there" is not believed.
     """
 
     modes: frozenset[str]
@@ -121,6 +122,7 @@ class Capabilities:
     rates: tuple[Rate, ...]
     idempotency_lifetime: timedelta | None
     can_read_back: bool
+    read_back_settles: timedelta
     can_list_members: bool
 
 

@@ -80,6 +80,7 @@ class FileAdapter(Adapter):
             rates=(),
             idempotency_lifetime=FOR_EVER,
             can_read_back=False,
+            read_back_settles=timedelta(0),
             can_list_members=True,
         )
 

@@ -77,6 +77,8 @@ class WebhookConfig(AdapterConfig):
     rates: tuple[RateConfig, ...] = ()
     timeout_seconds: float = Field(default=30, gt=0, le=60)
     idempotency_lifetime_hours: float = Field(default=24, ge=0)
+    can_read_back: bool = True
+    read_back_settles_seconds: float = Field(default=30, ge=0)
 
 
 class WebhookAdapter(Adapter):
@@ -97,17 +99,18 @@ class WebhookAdapter(Adapter):
 
     @classmethod
     def capabilities(cls, config: AdapterConfig) -> Capabilities:
-        """Idempotent for the configured lifetime, readable, listable."""
+        """Idempotent for the configured lifetime; readable and listable unless the settings say otherwise."""
         settings = cast(WebhookConfig, config)
         lifetime = timedelta(hours=settings.idempotency_lifetime_hours)
         return Capabilities(
-            modes=frozenset(MODES),
+            modes=frozenset(MODES) if settings.can_read_back else frozenset(MODES) - {"mirror_exclusive"},
             max_batch_rows=settings.max_batch_rows,
             max_batch_bytes=settings.max_batch_bytes,
             rates=tuple(Rate(rate.limit, rate.seconds) for rate in settings.rates),
             idempotency_lifetime=lifetime or None,
-            can_read_back=True,
-            can_list_members=True,
+            can_read_back=settings.can_read_back,
+            read_back_settles=timedelta(seconds=settings.read_back_settles_seconds),
+            can_list_members=settings.can_read_back,
         )
 
     async def __aenter__(self) -> Self:

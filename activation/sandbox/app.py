@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
@@ -10,7 +11,7 @@ from typing import cast
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from activation.adapters.base import Rate
@@ -37,10 +38,12 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class SandboxRules:
-    """How the channel behaves: how many batches it takes, and a pattern of keys that it refuses."""
+    """How the channel behaves: its limits, the keys it refuses, whether it knows repeats, how slow it is."""
 
     requests_per_second: int = 100
     reject_keys: str | None = None
+    remembers_keys: bool = True
+    seconds_to_commit: float = 0.0
 
 
 class Sandbox:
@@ -51,6 +54,8 @@ class Sandbox:
         self._rejects = re.compile(rules.reject_keys) if rules.reject_keys else None
         self._windows = RateWindows([Rate(rules.requests_per_second, 1.0)])
         self._faults = faults
+        self._remembers_keys = rules.remembers_keys
+        self._seconds_to_commit = rules.seconds_to_commit
         self._clock = clock
 
     def app(self) -> Starlette:
@@ -68,7 +73,7 @@ class Sandbox:
         """Upsert and remove by key; one result per row, the same answer again for a repeated key."""
         content = await request.body()
         fault = self._faults.take()
-        idempotency_key = request.headers.get("Idempotency-Key")
+        idempotency_key = request.headers.get("Idempotency-Key") if self._remembers_keys else None
         body_hash = hashlib.sha256(content).hexdigest()
         operations = _parse(content)
         request_id = self._store.note_request(
@@ -90,6 +95,8 @@ class Sandbox:
         if response is None and operations is None:
             response = _json(400, {"error": f"expected key_field and at most {MAX_OPERATIONS} operations"})
         if response is None and operations is not None:
+            if self._seconds_to_commit:
+                await asyncio.sleep(self._seconds_to_commit)
             response, is_replay = self._answer(
                 request.path_params["list_name"],
                 *operations,
@@ -209,21 +216,49 @@ async def _fault_before(fault: Fault | None) -> Response | None:
         return HTMLResponse("<html><body>Please sign in to the guest network.</body></html>")
     if fault.name == "hang":
         await asyncio.sleep(fault.hold)
+    if fault.name == "cut_off":
+        return StreamingResponse(_broken(b'{"results": ['), media_type="application/json")
     status = REFUSALS.get(fault.name)
     return None if status is None else _json(status, {"error": fault.name}, retry_after=fault.retry_after)
 
 
 async def _fault_after(fault: Fault | None, response: Response) -> Response:
+    """The answer of a fault that happens after everything was done."""
     if fault is None:
         return response
+    body = bytes(response.body)
+    json_type = "application/json"
     match fault.name:
         case "gateway_error_after_commit":
-            return HTMLResponse("<html><body>502 Bad Gateway</body></html>", status_code=502)
+            response = HTMLResponse("<html><body>502 Bad Gateway</body></html>", status_code=502)
         case "half_answer_after_commit":
-            return Response(bytes(response.body)[: len(response.body) // 2], media_type="application/json")
+            response = Response(body[: len(body) // 2], media_type=json_type)
         case "hang_after_commit":
             await asyncio.sleep(fault.hold)
+        case "cut_off_after_commit":
+            response = StreamingResponse(_broken(body), media_type=json_type)
+        case "slow_drip_after_commit":
+            response = StreamingResponse(_dripping(body, fault.hold), media_type=json_type)
+        case "twice_answered_after_commit":
+            response = Response(body * 2, media_type=json_type)
+        case "short_answer_after_commit":
+            response = _json(200, {"results": orjson.loads(body)["results"][:-1]})
+        case "text_after_commit":
+            response = Response(body, media_type="text/plain")
     return response
+
+
+async def _broken(content: bytes) -> AsyncIterator[bytes]:
+    """Half of an answer, and then the connection is gone."""
+    yield content[: len(content) // 2]
+    raise ConnectionResetError("the sandbox was told to cut this answer off")
+
+
+async def _dripping(content: bytes, seconds: float) -> AsyncIterator[bytes]:
+    """An answer that is never long enough."""
+    for position in range(len(content)):
+        yield content[position : position + 1]
+        await asyncio.sleep(seconds / len(content))
 
 
 def _json(status: int, content: dict[str, object], *, retry_after: int | None = None) -> Response:

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 FaultName = Literal[
     "rate_limited",  # 429, with Retry-After if given
@@ -13,10 +13,21 @@ FaultName = Literal[
     "bad_request",  # 400 to the whole request
     "html_page",  # 200 with a page instead of an answer, nothing done
     "hang",  # no answer, nothing done
+    "cut_off",  # the connection is closed in the middle of the answer, nothing done
     "gateway_error_after_commit",  # 502, everything done
     "half_answer_after_commit",  # 200 with half of the answer, everything done
     "hang_after_commit",  # no answer, everything done
+    "cut_off_after_commit",  # the connection is closed in the middle of the answer, everything done
+    "slow_drip_after_commit",  # the answer comes byte by byte over `hold` seconds, everything done
+    "twice_answered_after_commit",  # the answer is there twice, everything done
+    "short_answer_after_commit",  # one row is not answered, everything done
+    "text_after_commit",  # the answer calls itself plain text, everything done
 ]
+AFTER_COMMIT: tuple[FaultName, ...] = tuple(
+    name for name in get_args(FaultName) if name.endswith("_after_commit")
+)
+# What a destination says so that it certainly did nothing; after any other answer nobody knows.
+CERTAINLY_NOT_DONE: tuple[FaultName, ...] = ("rate_limited", "unauthorised", "bad_request")
 
 
 @dataclass(frozen=True)

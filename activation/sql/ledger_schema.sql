@@ -105,6 +105,7 @@ create table batches (
     lease_until integer not null,
     attempts integer not null,
     first_attempt_at integer not null,
+    last_attempt_at integer not null,
     ledger_seq integer not null
 );
 

@@ -9,7 +9,7 @@ import pytest
 from activation.adapters.base import OutcomeKind
 from activation.adapters.webhook import whole_answer
 from activation.delivery import Patience
-from activation.sandbox.faults import Fault, FaultName
+from activation.sandbox.faults import AFTER_COMMIT, Fault, FaultName
 from tests.activation.warehouse import Person, key_of
 from tests.activation.world import DESTINATIONS, World, people, write_definitions
 
@@ -40,7 +40,14 @@ def test_a_rate_limit_without_a_time_is_waited_out_with_growing_waits(world: Wor
 
 @pytest.mark.parametrize(
     "fault",
-    ["server_error", "html_page", "gateway_error_after_commit", "half_answer_after_commit"],
+    [
+        *("server_error", "html_page", "cut_off"),
+        *(
+            name
+            for name in AFTER_COMMIT
+            if name not in ("hang_after_commit", "slow_drip_after_commit", "text_after_commit")
+        ),
+    ],
 )
 def test_an_ambiguous_answer_is_settled_by_the_same_key_and_done_once(world: World, fault: FaultName) -> None:
     world.members(*people("ann", "bob"))
@@ -54,7 +61,7 @@ def test_an_ambiguous_answer_is_settled_by_the_same_key_and_done_once(world: Wor
     assert len(keys) == 1
 
 
-@pytest.mark.parametrize("fault", ["hang", "hang_after_commit"])
+@pytest.mark.parametrize("fault", ["hang", "hang_after_commit", "slow_drip_after_commit"])
 def test_a_timeout_is_ambiguous_and_settled_by_the_same_key(world: World, fault: FaultName) -> None:
     write_definitions(
         world.folder, destinations=DESTINATIONS.replace("timeout_seconds: 5", "timeout_seconds: 0.3")
