@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from activation.modes import MODES
 from activation.source import NAME, Source
 
 ModeName = Literal[
@@ -140,7 +141,7 @@ class SyncFile(_Frozen):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$",
         description="Which of the destination's lists, tables or audiences; no other sync may keep the same.",
     )
-    mode: ModeName
+    mode: ModeName = Field(description="; ".join(f"{mode.name}: {mode.meaning}" for mode in MODES.values()))
     key: str = Field(description="The field of the mapping that the destination knows a person by.")
     mapping: dict[str, MappedField] = Field(min_length=1)
     route: Literal["live"] = Field(description="The first route; later ones are appended in the ledger.")

@@ -85,7 +85,20 @@ def sync_of_run(ledger: Ledger, sync_run_id: str) -> str:
 
 
 def plan_undo(ledger: Ledger, sync: Sync, sync_run_id: str) -> Undo:
-    """Count what undoing that run would do now."""
+    """Count what undoing that run would do now.
+
+    Raises PlanRefusedError when the sync points elsewhere than that run delivered to.
+    """
+    with ledger.read() as connection:
+        planned_at, *was = connection.execute(
+            "select planned_at, destination, list_name from sync_runs where sync_run_id = ?", (sync_run_id,)
+        ).fetchone()
+    place = [sync.destination.name, sync.target.list_name]
+    if was != place:
+        raise PlanRefusedError(
+            f"Run {sync_run_id} delivered to {'/'.join(was)}, and sync {sync.name!r} points to "
+            f"{'/'.join(place)} now. Point it back, take the run back, and point it here again."
+        )
     counts: Counter[str] = Counter()
     impossible: Counter[str] = Counter()
     for row in _candidates(ledger, sync_run_id):
@@ -93,10 +106,6 @@ def plan_undo(ledger: Ledger, sync: Sync, sync_run_id: str) -> Undo:
             impossible[row["impossible"]] += 1
         else:
             counts[_inverse(row).kind] += 1
-    with ledger.read() as connection:
-        (planned_at,) = connection.execute(
-            "select planned_at from sync_runs where sync_run_id = ?", (sync_run_id,)
-        ).fetchone()
     return Undo(
         sync.name,
         sync_run_id,

@@ -5,6 +5,7 @@ from pathlib import Path
 import activation
 from activation.config import load_definitions
 from activation.exposures import FILE, exposures_text
+from activation.modes import MODES
 from activation.sync_file import SyncFile
 
 REPOSITORY = Path(activation.__file__).parents[1]
@@ -23,4 +24,5 @@ def test_the_schema_for_editors_names_every_key_and_says_what_it_means() -> None
 
     assert schema["additionalProperties"] is False
     assert {"source", "mode", "guards", "budget", "retry", "approval", "list"} <= schema["properties"].keys()
+    assert set(schema["properties"]["mode"]["enum"]) == MODES.keys()
     assert set(schema["required"]) >= {"name", "source", "destination", "mode", "key", "mapping"}

@@ -136,6 +136,18 @@ def test_a_run_that_nobody_knows_or_that_cannot_be_undone_is_refused(world: Worl
         take_back(world, first.sync_run_id)
 
 
+def test_a_sync_that_points_elsewhere_now_takes_nothing_back(world: World, bad_run: str) -> None:
+    before = held(world)
+    file = world.folder / "syncs" / "to_sandbox.yml"
+    file.write_text(file.read_text().replace("list: to_sandbox", "list: elsewhere"))
+
+    with pytest.raises(
+        PlanRefusedError, match="delivered to sandbox/to_sandbox, and sync 'to_sandbox' points"
+    ):
+        take_back(world, bad_run)
+    assert (held(world), world.at_sandbox("elsewhere")) == (before, set())
+
+
 def test_a_rollback_that_was_killed_is_ended_by_the_same_command(world: World, bad_run: str) -> None:
     class KilledError(Exception):
         pass
