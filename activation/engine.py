@@ -336,6 +336,8 @@ class _Run:
             except DestinationDownError as error:
                 delivery.stopped = delivery.stopped or str(error)
         counts = finish_run(ledger, run.sync_run_id, now=engine.clock()) if run is not None else None
+        if accepted is not None and not (counts and counts.deferred):
+            plans.forget_operations(self.desk.folder, accepted.plan_id)
         undo.forget_payloads(ledger, now=engine.clock())
         project(self.warehouse, ledger)
         stopped = bool(plan.guards) and accepted is None
@@ -381,21 +383,14 @@ class _Run:
                 if attempt == PLANS_BEFORE_GIVING_UP:
                     raise
                 continue
-            if accepted is not None:
-                plans.forget_operations(self.desk.folder, accepted.plan_id)
             return plan, run, accepted
         raise AssertionError("unreachable")
 
     def _accepted(self, plan: Plan) -> StoredPlan | None:
         """The stored plan that this one carries out, if it holds: the one asked for, or the approved."""
-        if self.plan_id is not None:
-            stored = plans.read_plan(self.ledger, self.plan_id)
-        else:
-            kept = plans.stored_plans(self.ledger, self.sync.name)
-            approved = [each for each in kept if each.state == plans.APPROVED]
-            if not approved:
-                return None
-            stored = approved[0]
+        stored = self._stored()
+        if stored is None:
+            return None
         if stored.state == plans.OPEN and stored.guard_names:
             raise PlanRefusedError(
                 f"Plan {stored.plan_id} was not applied: guard {min(stored.guard_names)} stopped it, and "
@@ -416,11 +411,20 @@ class _Run:
         self.refused = reason
         return None
 
+    def _stored(self) -> StoredPlan | None:
+        """The plan asked for; or the one approved last; or the one that a former run left half done."""
+        if self.plan_id is not None:
+            return plans.read_plan(self.ledger, self.plan_id)
+        kept = plans.stored_plans(self.ledger, self.sync.name)
+        approved = [each for each in kept if each.state == plans.APPROVED]
+        return approved[0] if approved else plans.unfinished_plan(self.ledger, self.sync.name)
+
     def _refusal(self, stored: StoredPlan, plan: Plan) -> str | None:
+        goes_on = stored.state == plans.APPLIED and self.plan_id is None
         try:
             movement = plans.measure_movement(self.warehouse, self.desk.folder, stored)
         except PlanRefusedError as error:
-            if stored.state in (plans.OPEN, plans.APPROVED):
+            if goes_on or stored.state in (plans.OPEN, plans.APPROVED):
                 return str(error)
             movement = plans.Movement(0, 0)
         return plans.refusal(
@@ -430,6 +434,7 @@ class _Run:
             route=gate.route_of(self.ledger, self.sync.name),
             movement=movement,
             now=self.engine.clock(),
+            goes_on=goes_on,
         )
 
     def _keep(self, plan: Plan) -> None:

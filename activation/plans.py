@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,17 @@ def read_plan(ledger: Ledger, plan_id: str) -> StoredPlan:
     return (exact or found)[0]
 
 
+def unfinished_plan(ledger: Ledger, sync_name: str) -> StoredPlan | None:
+    """The approved plan whose run was killed, or whose destination did not take all of it, if any."""
+    with ledger.read() as connection:
+        row = connection.execute(
+            "select plan_id from sync_runs where sync_name = ? and finished_at is null"
+            " and plan_id is not null order by run_number desc limit 1",
+            (sync_name,),
+        ).fetchone()
+    return None if row is None else read_plan(ledger, row[0])
+
+
 def approve_plan(ledger: Ledger, plan_id: str, *, approved_by: str, reason: str, now: datetime) -> StoredPlan:
     """Say yes to an open plan; what is applied later must still be that plan.
 
@@ -215,22 +226,24 @@ def refusal(
     route: str | None,
     movement: Movement,
     now: datetime,
+    goes_on: bool = False,
 ) -> str | None:
     """Why a stored plan may not be applied as things are now, or None.
 
-    Its state and age, the definitions, the route, the guards and the data are looked at, in this order.
+    Its state and age, the definitions, the route, the guards and the data are looked at, in this order. One
+    that `goes_on` was applied in part: what of it is done already has not moved.
     """
     reasons = itertools.chain(
-        _of_itself(stored, sync, now),
+        _of_itself(stored, sync, now, goes_on=goes_on),
         _of_definitions(stored, sync, route),
         _of_guards(stored, plan),
-        _of_data(stored, sync, movement),
+        _of_data(stored, sync, replace(movement, gone=0) if goes_on else movement),
     )
     return next(reasons, None)
 
 
-def _of_itself(stored: StoredPlan, sync: Sync, now: datetime) -> Iterator[str]:
-    if stored.state not in (OPEN, APPROVED):
+def _of_itself(stored: StoredPlan, sync: Sync, now: datetime, *, goes_on: bool) -> Iterator[str]:
+    if stored.state not in (OPEN, APPROVED) and not goes_on:
         yield _standing(stored)
     since = stored.approved_at or stored.planned_at
     if now - since > timedelta(hours=sync.approval.valid_hours):

@@ -9,6 +9,7 @@ from activation import gate, plans
 from activation.engine import SyncReport
 from activation.errors import PlanRefusedError
 from activation.guards import SourceState
+from activation.sandbox.faults import Fault
 from tests.activation.warehouse import Person, withdraw
 from tests.activation.world import START, World, people
 
@@ -155,6 +156,55 @@ def test_a_guard_that_was_not_there_when_it_was_approved_stops_it(world: World, 
 
     with pytest.raises(PlanRefusedError, match="guard stale_source stops it now"):
         world.run(plan_id=waiting, source=stale)
+
+
+def test_an_approved_plan_that_the_destination_took_in_part_goes_on_without_another_approval(
+    world: World, waiting: str
+) -> None:
+    approve(world, waiting)
+    world.sandbox.faults.add(Fault("unauthorised"))
+    stopped = world.run()
+
+    report = world.run()
+
+    assert (stopped.delivered, stopped.deferred, stopped.plan_id) == (0, 31, waiting)
+    assert (report.delivered, report.plan_id, report.is_complete) == (31, waiting, True)
+    assert list((world.folder / "plans").iterdir()) == []
+
+
+@pytest.fixture
+def killed(world: World, waiting: str) -> str:
+    """The id of an approved plan whose run died after its first batch of four."""
+
+    class KilledError(Exception):
+        pass
+
+    def kill(point: str) -> None:
+        if point == "after_outcome":
+            raise KilledError
+
+    approve(world, waiting)
+    with pytest.raises(KilledError):
+        world.run(engine=replace(world.engine, at=kill))
+    return waiting
+
+
+def test_an_approved_plan_whose_run_was_killed_is_ended_by_the_next(world: World, killed: str) -> None:
+    report = world.run()
+
+    assert (report.delivered, report.plan_id, report.is_complete) == (27, killed, True)
+    assert world.at_sandbox() == {f"{name}@example.com" for name in (*NAMES[30:], "new")}
+
+
+def test_what_was_not_approved_does_not_come_in_with_the_rest_of_it(world: World, killed: str) -> None:
+    world.members(*people(*NAMES[32:]), Person("new"))
+
+    report = world.run()
+
+    assert (
+        "An approved plan could not be applied: the data moved: 2 operations came" in report.stopped_because
+    )
+    assert report.plan_id not in (None, killed)
 
 
 def test_a_plan_whose_operations_are_lost_is_refused(world: World, waiting: str) -> None:
