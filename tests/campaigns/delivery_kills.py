@@ -1,13 +1,14 @@
 """Kills workers of the delivery engine at named points and at random times, and lets the sandbox judge.
 
-python -m tests.campaigns.delivery_kills [--intents N] [--kills N] [--seed N] -> a table for each kind of
-destination: hits of each point, what was lost, doubled and is in doubt. The sandbox is a process of its own
-with a durable record; workers are forked from this process, which holds no thread and no database, two at a
-time.
+python -m tests.campaigns.delivery_kills [--kinds …] [--intents N] [--kills N] [--seed N] -> a table for each
+kind of destination: hits of each point, what was lost, doubled and is in doubt. The sandbox is a process of
+its own with a durable record. Workers are forked two at a time from this process, which holds no thread and
+no database: so it is always started by itself, by tests too.
 """
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import random
@@ -382,20 +383,34 @@ def table(verdicts: list[Verdict]) -> str:
 
 
 def main() -> None:
+    """Run the campaign for each kind asked for; exit code 1 when anything was lost or doubled."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--intents", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds-to-commit", type=float, default=SLOWNESS.to_commit)
+    parser.add_argument("--read-back-settles", type=float, default=SLOWNESS.settles)
+    parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    slowness = Slowness(given.seconds_to_commit, given.read_back_settles)
     verdicts = []
-    for kind in KINDS:
-        with tempfile.TemporaryDirectory() as folder:
+    for kind in given.kinds:
+        with tempfile.TemporaryDirectory() as name:
             verdicts.append(
-                run_campaign(kind, Path(folder), intents=given.intents, kills=given.kills, seed=given.seed)
+                run_campaign(
+                    kind,
+                    Path(name),
+                    intents=given.intents,
+                    kills=given.kills,
+                    seed=given.seed,
+                    slowness=slowness,
+                )
             )
-    sys.stdout.write(table(verdicts) + "\n")
+    found = [{**vars(verdict), "kills": verdict.kills} for verdict in verdicts]
+    sys.stdout.write((json.dumps(found) if given.json else table(verdicts)) + "\n")
     if any(verdict.lost or verdict.doubled or verdict.false_claims for verdict in verdicts):
-        raise SystemExit("something was lost or doubled")
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

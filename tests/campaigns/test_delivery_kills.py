@@ -1,33 +1,51 @@
 """I6 for delivery, in small; `python -m tests.campaigns.delivery_kills` is the whole campaign."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.campaigns.delivery_kills import KINDS, POINTS, Slowness, run_campaign, table
+REPOSITORY = Path(__file__).resolve().parents[2]
+KINDS = ("idempotent", "readable", "opaque")
+NAMED_POINTS = 13
+
+
+def campaign(kind: str, *options: str) -> dict[str, Any]:
+    """The verdict of a campaign against one kind of destination."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.campaigns.delivery_kills", "--kinds", kind, "--json", *options],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
+    assert done.stdout, done.stderr
+    (verdict,) = json.loads(done.stdout)
+    assert isinstance(verdict, dict)
+    return verdict
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whenever_workers_are_killed_nothing_is_lost_doubled_or_claimed_falsely(
-    tmp_path: Path, kind: str
-) -> None:
+def test_whenever_workers_are_killed_nothing_is_lost_doubled_or_claimed_falsely(kind: str) -> None:
     """An opaque destination leaves some in doubt, each of them listed; the others leave none."""
-    verdict = run_campaign(kind, tmp_path, intents=600, kills=60, seed=20261126)
+    verdict = campaign(kind, "--intents", "600", "--kills", "60", "--seed", "20261126")
 
-    assert verdict.kills >= 40, table([verdict])
-    assert len(verdict.hits) >= len(POINTS) - 2, table([verdict])
-    assert (verdict.lost, verdict.doubled, verdict.false_claims) == (0, 0, 0), table([verdict])
-    assert (verdict.in_doubt > 0) == (kind == "opaque"), table([verdict])
+    assert verdict["kills"] >= 40
+    assert len(verdict["hits"]) >= NAMED_POINTS - 2
+    assert (verdict["lost"], verdict["doubled"], verdict["false_claims"]) == (0, 0, 0), verdict
+    assert (verdict["in_doubt"] > 0) == (kind == "opaque"), verdict
 
 
-def test_a_read_that_does_not_wait_doubles_what_was_on_its_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("settles", "is_doubled"), [("0", True), ("1", False)])
+def test_a_read_that_does_not_wait_doubles_what_was_on_its_way(settles: str, *, is_doubled: bool) -> None:
     """The campaign can tell: without the wait, what a dead worker's request does later is done again."""
-    doubled = {
-        settles: run_campaign(
-            "readable", tmp_path / str(settles), intents=80, kills=16, seed=1, slowness=Slowness(0.5, settles)
-        ).doubled
-        for settles in (0.0, 1.0)
-    }
+    verdict = campaign(
+        "readable",
+        *("--intents", "80", "--kills", "16", "--seconds-to-commit", "0.5", "--read-back-settles", settles),
+    )
 
-    assert doubled[0.0] > 0
-    assert doubled[1.0] == 0
+    assert (verdict["doubled"] > 0) == is_doubled, verdict
