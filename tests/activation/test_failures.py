@@ -109,6 +109,26 @@ def test_an_old_key_is_not_trusted_any_more_but_read_back_first(world: World) ->
     assert reasons == [("http_500",), ("not_there",), (None,)]
 
 
+def test_a_read_waits_for_what_was_on_its_way_when_its_worker_died(world: World) -> None:
+    """Without the wait "not there" would be believed, and the same done again."""
+    readable = "timeout_seconds: 5\n  idempotency_lifetime_hours: 0\n  read_back_settles_seconds: 45"
+    write_definitions(world.folder, destinations=DESTINATIONS.replace("timeout_seconds: 5", readable))
+    world.members(*people("ann"))
+
+    def die(point: str) -> None:
+        if point == "after_response":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.run(engine=replace(world.engine, worker_name="other", at=die))
+    world.time.now += timedelta(seconds=5)
+
+    report = world.run(engine=replace(world.engine, is_alive=lambda _: False))
+
+    assert (world.time.slept, report.recovered, report.operations) == ([40.0], 1, 0)
+    assert world.effects() == [("upsert", "ann@example.com")]
+
+
 def test_what_another_worker_has_in_flight_is_neither_planned_nor_sent(world: World) -> None:
     world.members(*people("ann"))
 
