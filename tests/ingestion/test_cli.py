@@ -96,9 +96,9 @@ def run(app: typer.Typer, *arguments: str, given: bytes | None = None) -> str:
 
 
 def test_contracts_are_checked_and_listed_with_the_calls_they_are_for(app: typer.Typer) -> None:
-    assert "13 contracts and 2 sources are sound" in run(app, "contracts", "check")
+    assert "14 contracts and 2 sources are sound" in run(app, "contracts", "check")
     rows = {row["contract"]: row for row in json.loads(run(app, "contracts", "list", "--json"))}
-    assert len(rows) == 13
+    assert len(rows) == 14
     assert rows["consent_changed"]["calls"] == [
         "web: track Consent Changed",
         "operator: track Consent Changed",
@@ -312,9 +312,9 @@ def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Type
         "order_completed"
     )
     said = run(app, "contracts", "export", "--format", "odcs", "--out", str(tmp_path))
-    assert said.startswith("13 versions of contracts are in")
+    assert said.startswith("14 versions of contracts are in")
     assert (tmp_path / "signed_up-1.0.0.odcs.yaml").read_text().startswith("apiVersion: v3.1.0\n")
-    with pytest.raises(RejectedInputError, match="13 contracts do not fit on a terminal"):
+    with pytest.raises(RejectedInputError, match="14 contracts do not fit on a terminal"):
         run(app, "contracts", "export", "--format", "avro")
     with pytest.raises(RejectedInputError, match="no published contract 'ordered'"):
         run(app, "contracts", "export", "ordered", "--format", "avro")

@@ -19,7 +19,7 @@ def test_each_contract_has_a_page_with_its_fields_owner_senders_and_history(tmp_
     orders.write_text(orders.read_text().replace("A person paid", "A <script>person</script> paid"))
     pages = dict(contract_pages(load_registry(tmp_path / "contracts"), readers))
     assert pages == dict(contract_pages(load_registry(tmp_path / "contracts"), readers))
-    assert len(pages) == 14
+    assert len(pages) == 15
     page = pages["order_completed.html"]
     for said in (
         "A &lt;script&gt;person&lt;/script&gt; paid",
