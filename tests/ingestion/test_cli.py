@@ -319,7 +319,7 @@ def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Type
     with pytest.raises(RejectedInputError, match="no published contract 'ordered'"):
         run(app, "contracts", "export", "ordered", "--format", "avro")
     rows = json.loads(run(app, "contracts", "matrix", "--json"))
-    assert len(rows) == 14
+    assert len(rows) == 15
     [row] = [row for row in rows if row["contract"] == "signed_up"]
     assert (row["source"], row["call"], row["accepts"], row["newest"]) == (
         "web", "track Signed Up", ["1.0.0"], "1.0.0",
@@ -328,8 +328,8 @@ def test_contracts_are_exported_and_who_may_send_what_is_a_table(app: typer.Type
         app, "contracts", "matrix"
     )
     said = run(app, "contracts", "docs")
-    assert said.startswith("14 pages; open ")
-    assert Path(said.removeprefix("14 pages; open ").strip()).exists()
+    assert said.startswith("15 pages; open ")
+    assert Path(said.removeprefix("15 pages; open ").strip()).exists()
 
 
 def test_a_contract_is_drafted_from_a_file_of_samples(app: typer.Typer, tmp_path: Path) -> None:
