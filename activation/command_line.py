@@ -1,24 +1,29 @@
 """What the commands of activation are given and share."""
 
+import asyncio
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import duckdb
 import orjson
 import typer
 
+from activation.adapters.base import Adapter
 from activation.config import Definitions
-from activation.engine import Desk, Destinations, SyncReport, open_destinations
+from activation.destinations import Destinations, open_destinations
+from activation.engine import Desk
 from activation.errors import ActivationError
 from activation.guards import SourceState
 from activation.ledger import Ledger
+from activation.reports import SyncReport
 from activation.times import Clock
 
+Answer = TypeVar("Answer")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 SyncName = Annotated[str, typer.Argument(help="A sync's name, as `cdp sync list` shows it.")]
 Reason = Annotated[str, typer.Option(help="Why; others will read it later.")]
@@ -63,6 +68,16 @@ def destinations_of(context: ActivationContext) -> Iterator[Destinations]:
         resolve_secret=context.resolve_secret,
     ) as destinations:
         yield destinations
+
+
+def ask(adapter: Adapter, question: Callable[[Adapter], Awaitable[Answer]]) -> Answer:
+    """What a destination answers to one question, its adapter opened for it."""
+
+    async def opened() -> Answer:
+        async with adapter:
+            return await question(adapter)
+
+    return asyncio.run(opened())
 
 
 def record_decision(

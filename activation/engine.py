@@ -1,9 +1,8 @@
-"""The front door of activation: runs a sync from plan to projection and reports in counts that add up."""
+"""The front door of activation: runs a sync from plan to projection."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,140 +10,18 @@ import duckdb
 import httpx
 
 from activation import gate, plans, undo
-from activation.adapters.base import Surroundings
-from activation.config import Destination, Sync
+from activation.config import Sync
 from activation.delivery import Delivery, Engine, OpenDestination, deliver, recover
 from activation.errors import DestinationDownError, PlanOutdatedError, PlanRefusedError
-from activation.guards import GuardStop, SourceState
+from activation.guards import SourceState
 from activation.intents import RunCounts, SyncRun, finish_run, open_run
 from activation.ledger import Ledger
-from activation.limits import RateWindows
 from activation.planner import Plan, forgotten_keys, plan_sync, planned_operations
 from activation.plans import StoredPlan
 from activation.projection import project
-from activation.sandbox.server import SandboxServer
-from activation.times import Clock
+from activation.reports import SyncReport
 
 PLANS_BEFORE_GIVING_UP = 3
-
-
-class Destinations:
-    """The destinations of one run, built when first asked for; the sandbox is served only if one needs it."""
-
-    def __init__(
-        self,
-        *,
-        files_root: Path,
-        sandbox_path: Path,
-        clock: Clock,
-        resolve_secret: Callable[[str], str],
-        stack: ExitStack,
-    ) -> None:
-        self._files_root = files_root
-        self._sandbox_path = sandbox_path
-        self._clock = clock
-        self._resolve_secret = resolve_secret
-        self._stack = stack
-        self._open: dict[Destination, OpenDestination] = {}
-        self._sandbox: SandboxServer | None = None
-
-    def get(self, destination: Destination) -> OpenDestination:
-        """The open destination of that definition."""
-        if destination not in self._open:
-            surroundings = Surroundings(
-                destination.name, self._files_root, lambda: self.sandbox().url, self._resolve_secret
-            )
-            self._open[destination] = OpenDestination(
-                destination.adapter.build(destination.config, surroundings),
-                destination.capabilities,
-                RateWindows(destination.capabilities.rates),
-            )
-        return self._open[destination]
-
-    def sandbox(self) -> SandboxServer:
-        """The built-in sandbox, started on a free port of loopback when first asked for."""
-        if self._sandbox is None:
-            self._sandbox = self._stack.enter_context(SandboxServer(self._sandbox_path, clock=self._clock))
-        return self._sandbox
-
-
-@contextmanager
-def open_destinations(
-    *, files_root: Path, sandbox_path: Path, clock: Clock, resolve_secret: Callable[[str], str]
-) -> Iterator[Destinations]:
-    """Destinations for the length of a run; a sandbox that was started is stopped at the end."""
-    with ExitStack() as stack:
-        yield Destinations(
-            files_root=files_root,
-            sandbox_path=sandbox_path,
-            clock=clock,
-            resolve_secret=resolve_secret,
-            stack=stack,
-        )
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What one run of a sync did.
-
-    adds + updates + removes + erases = delivered + rejected + suppressed + deferred + in_doubt.
-
-    The counts of operations are those written as intents. `guards` or `error` say why something was left
-    undone; `plan_id` is then the plan that waits for a person, and otherwise the approved one that was
-    applied. `refused` says why a plan that was approved could not be applied any more. `recovered` counts
-    operations of former runs whose outcome became known before this plan.
-    """
-
-    sync_name: str
-    destination: str
-    sync_run_id: str | None
-    adds: int = 0
-    updates: int = 0
-    removes: int = 0
-    erases: int = 0
-    unchanged: int = 0
-    invalid: Mapping[str, int] = field(default_factory=dict)
-    blocked: Mapping[str, int] = field(default_factory=dict)
-    held_back: Mapping[str, int] = field(default_factory=dict)
-    delivered: int = 0
-    rejected: int = 0
-    suppressed: int = 0
-    deferred: int = 0
-    in_doubt: int = 0
-    recovered: int = 0
-    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    plan_hash: str = ""
-    plan_id: str | None = None
-    full_because: str | None = None
-    guards: tuple[GuardStop, ...] = ()
-    refused: str | None = None
-    error: str | None = None
-
-    @property
-    def operations(self) -> int:
-        """How many operations this run held."""
-        return self.adds + self.updates + self.removes + self.erases
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether everything that the marts want and the gate allows is at the destination now."""
-        return not self.guards and self.error is None and not self.deferred and not self.in_doubt
-
-    @property
-    def stopped_because(self) -> str:
-        """Which guard stopped it, why, and what a person does next; empty when none did."""
-        if not self.guards:
-            return ""
-        first, *others = self.guards
-        more = f" (and {len(others)} more: {', '.join(guard.name for guard in others)})" if others else ""
-        before = f"An approved plan could not be applied: {self.refused}. " if self.refused else ""
-        stopped = f"{before}Guard {first.name} stopped sync {self.sync_name!r}: {first.message}{more}"
-        if self.plan_id is None:
-            return stopped
-        return (
-            f"{stopped} Look at it with `cdp sync show {self.plan_id}`; if it is right, `cdp sync approve "
-            f"{self.plan_id} --reason …`, and the next run carries it out."
-        )
 
 
 @dataclass(frozen=True)
@@ -177,104 +54,6 @@ def run_sync(
     engine = replace(engine, patience=engine.patience.as_told(sync.retry))
     run = _Run(sync, warehouse, ledger, destination, engine, desk, source, plan_id)
     return asyncio.run(run.carry_out())
-
-
-def roll_back(
-    sync: Sync,
-    sync_run_id: str,
-    *,
-    warehouse: duckdb.DuckDBPyConnection,
-    ledger: Ledger,
-    destination: OpenDestination,
-    engine: Engine,
-    operator: str,
-    reason: str,
-) -> SyncReport:
-    """Put back what a run did, as far as it can be, and pause the sync: or the next run does it again.
-
-    The pause stands from the transaction that writes the inverse operations. They pass the gate like all
-    others: nobody who is denied by now comes back. Raises PlanRefusedError when nothing can be undone.
-    """
-    return asyncio.run(
-        _roll_back(
-            sync,
-            sync_run_id,
-            warehouse=warehouse,
-            ledger=ledger,
-            destination=destination,
-            engine=replace(engine, patience=engine.patience.as_told(sync.retry)),
-            operator=operator,
-            reason=reason,
-        )
-    )
-
-
-async def _roll_back(
-    sync: Sync,
-    sync_run_id: str,
-    *,
-    warehouse: duckdb.DuckDBPyConnection,
-    ledger: Ledger,
-    destination: OpenDestination,
-    engine: Engine,
-    operator: str,
-    reason: str,
-) -> SyncReport:
-    async with destination.adapter as adapter:
-        recovered = await recover(sync, ledger=ledger, destination=destination, engine=engine)
-        for recovered_run in sorted(recovered.sync_run_ids):
-            finish_run(ledger, recovered_run, now=engine.clock())
-        found = undo.plan_undo(ledger, sync, sync_run_id)
-        undo.check_can_be_undone(found)
-        now = engine.clock()
-        run = open_run(
-            ledger,
-            sync,
-            undo.undo_operations(ledger, sync_run_id),
-            count=found.operations,
-            plan_hash=f"undo:{sync_run_id}",
-            planned_at_seq=ledger.sequence(),
-            made_of=undo.made_of_before(ledger, sync_run_id),
-            now=now,
-            undoes=sync_run_id,
-            beside=lambda transaction, opened: undo.freeze_but(
-                transaction,
-                sync.name,
-                opened.sync_run_id,
-                reason=f"run {sync_run_id} was rolled back: {reason}",
-                set_by=operator,
-                now=now,
-            ),
-        )
-        if run is None:
-            raise AssertionError("unreachable")
-        engine.at("after_intents")
-        delivery = await deliver(
-            sync, ledger=ledger, destination=destination, engine=engine, sync_run_id=run.sync_run_id
-        )
-        try:
-            await adapter.finish(sync.target)
-        except DestinationDownError as error:
-            delivery.stopped = delivery.stopped or str(error)
-    counts = finish_run(ledger, run.sync_run_id, now=engine.clock())
-    project(warehouse, ledger)
-    return SyncReport(
-        sync.name,
-        sync.destination.name,
-        run.sync_run_id,
-        adds=found.adds,
-        updates=found.updates,
-        removes=found.removes,
-        blocked=found.impossible,
-        delivered=counts.delivered,
-        rejected=counts.rejected,
-        suppressed=counts.suppressed,
-        deferred=counts.deferred,
-        in_doubt=counts.in_doubt,
-        recovered=recovered.delivered + recovered.rejected + recovered.deferred,
-        reasons=counts.reasons,
-        error=delivery.stopped,
-    )
 
 
 async def listed_keys(sync: Sync, destination: OpenDestination) -> tuple[str, ...]:

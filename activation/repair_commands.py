@@ -1,6 +1,5 @@
 """`cdp sync …` for when something went wrong: runs, rollback, resync, dead letters, retry, discard."""
 
-import asyncio
 import dataclasses
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from activation.command_line import (
     Json,
     Reason,
     SyncName,
+    ask,
     carried_out,
     destinations_of,
     one_line_errors,
@@ -19,10 +19,10 @@ from activation.command_line import (
     record_decision,
 )
 from activation.delivery import Engine
-from activation.engine import roll_back
 from activation.errors import PlanRefusedError
 from activation.planner import mask
 from activation.resync import resync
+from activation.rollback import roll_back
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it, only what would be done is shown.")]
 Code = Annotated[
@@ -105,15 +105,8 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
             raise PlanRefusedError(NOT_DONE)
         record_decision(context, "resync", name, reason)
         with context.open_ledger() as ledger, destinations_of(context) as destinations:
-            listed = None
-            if is_listable:
-                adapter = destinations.get(sync.destination).adapter
-
-                async def ask() -> dict[str, str]:
-                    async with adapter:
-                        return await adapter.list_members(sync.target)
-
-                listed = asyncio.run(ask())
+            adapter = destinations.get(sync.destination).adapter
+            listed = ask(adapter, lambda opened: opened.list_members(sync.target)) if is_listable else None
             found = resync(ledger, sync, listed)
         if as_json:
             print_json(dataclasses.asdict(found))

@@ -1,6 +1,5 @@
 """`cdp sync …`: look at syncs and plans, approve, carry out, pause."""
 
-import asyncio
 import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from activation.command_line import (
     Json,
     Reason,
     SyncName,
+    ask,
     carried_out,
     destinations_of,
     one_line_errors,
@@ -22,7 +22,8 @@ from activation.command_line import (
 )
 from activation.config import Definitions, Sync
 from activation.delivery import Engine
-from activation.engine import Destinations, listed_keys, run_sync
+from activation.destinations import Destinations
+from activation.engine import listed_keys, run_sync
 from activation.errors import PlanRefusedError
 from activation.exposures import FILE as EXPOSURES_FILE
 from activation.exposures import exposures_text
@@ -259,12 +260,7 @@ def _plan(
     listed: tuple[str, ...] = ()
     if sync.mode.takes_all:
         destination = destinations.get(sync.destination)
-
-        async def ask() -> tuple[str, ...]:
-            async with destination.adapter:
-                return await listed_keys(sync, destination)
-
-        listed = asyncio.run(ask())
+        listed = ask(destination.adapter, lambda _: listed_keys(sync, destination))
     return plan_sync(
         sync,
         warehouse=warehouse,
@@ -282,12 +278,7 @@ def _diff(
     held: Mapping[str, str] = {}
     if sync.destination.capabilities.can_read_back and rows:
         adapter = destinations.get(sync.destination).adapter
-
-        async def ask() -> Mapping[str, str]:
-            async with adapter:
-                return await adapter.read(sync.target, [key for _, key, _ in rows])
-
-        held = asyncio.run(ask())
+        held = ask(adapter, lambda opened: opened.read(sync.target, [key for _, key, _ in rows]))
     return list(diff_lines(plan, iter(rows), held))
 
 

@@ -7,7 +7,8 @@ import dagster as dg
 
 from activation.config import Destination, Sync
 from activation.delivery import Engine
-from activation.engine import Desk, SyncReport, run_sync
+from activation.engine import Desk, run_sync
+from activation.reports import SyncReport
 from orchestration.asset_keys import ACTIVATION_OWNER, DENIALS, SNAPSHOT, destination_key, mart, sync_key
 from orchestration.errors import SyncIncompleteError
 from orchestration.instance import POOL

@@ -12,7 +12,7 @@ from packaging import version
 from pydantic import Field, PrivateAttr
 from rich.console import Console
 
-from activation.engine import Destinations, open_destinations
+from activation.destinations import Destinations, open_destinations
 from activation.ledger import Ledger
 from activation.projection import project
 from orchestration.context import Context

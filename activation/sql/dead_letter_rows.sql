@@ -1,17 +1,12 @@
--- The newest of those operations, one by one.
+-- The newest of one sync, one by one.
 select
-    operations.operation_id,
-    operations.sync_run_id,
-    operations.operation,
-    operations.destination_key,
-    operations.state,
-    operations.reason
-from operations
-inner join sync_runs
-    on sync_runs.sync_run_id = operations.sync_run_id
-where
-    operations.sync_name = coalesce(:sync_name, operations.sync_name)
-    and operations.state in ('rejected', 'expired', 'in_doubt')
-    and operations.superseded_at is null
-order by operations.operation_number desc
+    operation_id,
+    sync_run_id,
+    operation,
+    destination_key,
+    state,
+    reason
+from dead_letters
+where sync_name = :sync_name
+order by operation_number desc
 limit :limit

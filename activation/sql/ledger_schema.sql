@@ -87,9 +87,27 @@ where is_open is not null;
 create index operations_claimable on operations (sync_name, lane, operation_number)
 where state in ('planned', 'deferred');
 
--- what ended badly is rare, and looked for by name
+-- What ended badly and was not planned again since; it is rare, and looked for by name.
 create index operations_ended_badly on operations (sync_name, operation_number)
 where state in ('rejected', 'expired', 'in_doubt') and superseded_at is null;
+
+create view dead_letters as
+select
+    operations.sync_name,
+    operations.operation_number,
+    operations.operation_id,
+    operations.sync_run_id,
+    operations.operation,
+    operations.destination_key,
+    operations.state,
+    operations.reason,
+    sync_runs.planned_at
+from operations
+inner join sync_runs
+    on sync_runs.sync_run_id = operations.sync_run_id
+where
+    operations.state in ('rejected', 'expired', 'in_doubt')
+    and operations.superseded_at is null;
 
 create index operations_by_batch on operations (batch_id) where batch_id is not null;
 

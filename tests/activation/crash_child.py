@@ -11,7 +11,8 @@ import duckdb
 
 from activation.config import load_definitions
 from activation.delivery import Engine
-from activation.engine import Desk, open_destinations, run_sync
+from activation.destinations import open_destinations
+from activation.engine import Desk, run_sync
 from activation.ledger import Ledger
 
 

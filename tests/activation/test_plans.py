@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from activation import gate, plans
-from activation.engine import SyncReport
 from activation.errors import PlanRefusedError
 from activation.guards import SourceState
+from activation.reports import SyncReport
 from activation.sandbox.faults import Fault
 from tests.activation.warehouse import Person, withdraw
 from tests.activation.world import START, World, people

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from activation import dead_letters, undo
-from activation.engine import SyncReport, roll_back
 from activation.errors import PlanRefusedError
+from activation.reports import SyncReport
 from activation.resync import resync
+from activation.rollback import roll_back
 from activation.sandbox.faults import Fault
 from tests.activation.warehouse import Person, withdraw
 from tests.activation.world import World, people

@@ -21,7 +21,8 @@ import duckdb
 
 from activation.config import Sync, load_definitions
 from activation.delivery import Engine
-from activation.engine import Desk, open_destinations, refresh_denials_from_marts, run_sync
+from activation.destinations import open_destinations
+from activation.engine import Desk, refresh_denials_from_marts, run_sync
 from activation.intents import open_run
 from activation.ledger import Ledger
 from activation.planner import plan_sync, planned_operations
