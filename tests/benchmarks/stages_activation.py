@@ -146,7 +146,7 @@ def _acknowledge_everything(ledger: Ledger) -> None:
     with ledger.write() as transaction:
         transaction.execute(
             "insert into acknowledged select sync_name, destination_key, canonical_id, identifier_key,"
-            " payload_hash, 0, ? from operations",
+            " payload_hash, payload, 0, ? from operations",
             (transaction.ledger_seq,),
         )
         transaction.touch_open_runs("to_csv")
