@@ -58,8 +58,9 @@ def try_again(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: d
     """Let the next plan send what was rejected, with the rows as they are then; returns how many keys."""
     with ledger.write() as transaction:
         cursor = transaction.execute(
-            "update operations set superseded_at = ?, ledger_seq = ? where sync_name = ?"
-            " and state = 'rejected' and superseded_at is null and reason is coalesce(?, reason)",
+            "update operations set superseded_at = ?, ledger_seq = ? where operation_number in"
+            " (select operation_number from dead_letters where sync_name = ? and state = 'rejected'"
+            " and reason is coalesce(?, reason))",
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code),
         )
         transaction.touch_changed_runs(sync_name)

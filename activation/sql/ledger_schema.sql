@@ -87,27 +87,44 @@ where is_open is not null;
 create index operations_claimable on operations (sync_name, lane, operation_number)
 where state in ('planned', 'deferred');
 
--- What ended badly and was not planned again since; it is rare, and looked for by name.
+-- What ended badly and was not planned again since. It is rare; asking for the end first spares an intent, which has
+-- none, the rest of the condition, and writing intents a fifth of its time.
 create index operations_ended_badly on operations (sync_name, operation_number)
-where state in ('rejected', 'expired', 'in_doubt') and superseded_at is null;
+where finished_at is not null and state in ('rejected', 'expired') and superseded_at is null;
 
 create view dead_letters as
+with
+
+standing as (
+
+    select *
+    from operations
+    where
+        finished_at is not null
+        and state in ('rejected', 'expired')
+        and superseded_at is null
+    union all
+    select *
+    from operations
+    where
+        batch_id in (select batch_id from batches where state in ('in_flight', 'unknown'))
+        and state = 'in_doubt'
+
+)
+
 select
-    operations.sync_name,
-    operations.operation_number,
-    operations.operation_id,
-    operations.sync_run_id,
-    operations.operation,
-    operations.destination_key,
-    operations.state,
-    operations.reason,
+    standing.sync_name,
+    standing.operation_number,
+    standing.operation_id,
+    standing.sync_run_id,
+    standing.operation,
+    standing.destination_key,
+    standing.state,
+    standing.reason,
     sync_runs.planned_at
-from operations
+from standing
 inner join sync_runs
-    on sync_runs.sync_run_id = operations.sync_run_id
-where
-    operations.state in ('rejected', 'expired', 'in_doubt')
-    and operations.superseded_at is null;
+    on sync_runs.sync_run_id = standing.sync_run_id;
 
 create index operations_by_batch on operations (batch_id) where batch_id is not null;
 

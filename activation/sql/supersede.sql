@@ -5,6 +5,7 @@ set
     ledger_seq = :ledger_seq
 where
     sync_name = :sync_name
+    and finished_at is not null
     and state in ('rejected', 'expired')
     and superseded_at is null
     and destination_key in (

@@ -16,6 +16,7 @@ from activation.claims import Limits, Worker
 from activation.errors import LedgerBusyError, LedgerCorruptError, LedgerStorageError, PlanOutdatedError
 from activation.intents import PlannedOperation, open_run
 from activation.ledger import Ledger
+from activation.sql_files import read_sql
 from tests.activation.world import START, World
 
 WORKER = Worker("w1", timedelta(seconds=60), lambda _: True)
@@ -140,6 +141,24 @@ def test_a_plan_made_before_another_delivery_is_refused(world: World) -> None:
             made_of={},
             now=START,
         )
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (read_sql("dead_letter_rows"), {"sync_name": "s", "limit": 1}),
+        (read_sql("supersede"), {"sync_name": "s", "first": 1, "last": 2, "now": 0, "ledger_seq": 1}),
+    ],
+    ids=["dead letters", "supersede"],
+)
+def test_what_ended_badly_is_found_without_a_look_at_everything(
+    world: World, statement: str, values: dict[str, object]
+) -> None:
+    with world.ledger.read() as connection:
+        steps = [row[3] for row in connection.execute(f"explain query plan {statement}", values)]
+
+    assert any("operations_ended_badly" in step for step in steps), steps
+    assert not any(step.startswith("SCAN operations") for step in steps), steps
 
 
 def test_no_route_row_means_no_send(world: World) -> None:
