@@ -15,6 +15,7 @@ from activation.times import from_micros, to_micros
 
 REMOVALS, WRITES = 0, 1
 LEAVING = frozenset({OperationKind.REMOVE.value, OperationKind.ERASE.value})  # what travels in the first lane
+TOO_LATE = "too_late"  # what claim_candidates says of a message whose time is over
 ROW_OVERHEAD_BYTES = 64  # what the wire format puts around a row, at most
 
 
@@ -70,8 +71,8 @@ def claim(
     """Take the next batch of a sync, removals first, and mark it in flight; durable when this returns.
 
     In the same transaction: a freeze stops (unless it lets the run `sync_run_id` go on), a missing or other
-    route suppresses everything, a denial or cap suppresses its operation, and denials older than the limit
-    hold adds and updates back.
+    route suppresses everything, a denial or cap suppresses its operation, a message whose time is over
+    expires, and denials older than the limit hold back whatever brings something to people.
     """
     with ledger.write() as transaction:
         reason = gate.freeze_reason(transaction, sync.name, sync_run_id=sync_run_id)
@@ -215,18 +216,33 @@ def _claim_lane(
         ).fetchall()
         if not candidates:
             return None
-        denied = [(row[7], to_micros(now), transaction.ledger_seq, row[0]) for row in candidates if row[7]]
-        if denied:
-            transaction.connection.executemany(
-                "update operations set state = 'suppressed', is_open = null, reason = ?, payload = null,"
-                " finished_at = ?, ledger_seq = ? where operation_number = ?",
-                denied,
-            )
-            transaction.touch_open_runs(sync.name)
+        if any(row[7] for row in candidates):
+            _close_forbidden(transaction, sync, candidates, now)
         allowed = [row for row in candidates if row[7] is None]
         if allowed:
             members = _within_bytes(allowed, limits.max_bytes)
             return _open_batch(transaction, sync, members, worker=worker, now=now)
+
+
+def _close_forbidden(
+    transaction: Transaction, sync: Sync, candidates: list[tuple[object, ...]], now: datetime
+) -> None:
+    """End what may not leave: suppressed, or expired if it is too late, and then its occurrence is over."""
+    moment, seq = to_micros(now), transaction.ledger_seq
+    transaction.connection.executemany(
+        "update operations set state = ?, is_open = null, reason = ?, payload = null,"
+        " finished_at = ?, ledger_seq = ? where operation_number = ?",
+        [
+            ("expired" if row[7] == TOO_LATE else "suppressed", row[7], moment, seq, row[0])
+            for row in candidates
+            if row[7]
+        ],
+    )
+    transaction.connection.executemany(
+        read_sql("occurrence_note"),
+        [(sync.name, row[3], row[5], row[8], moment, seq) for row in candidates if row[7] == TOO_LATE],
+    )
+    transaction.touch_open_runs(sync.name)
 
 
 def _within_bytes(candidates: list[tuple[object, ...]], max_bytes: int) -> list[tuple[object, ...]]:

@@ -107,6 +107,7 @@ def summary_line(report: SyncReport) -> str:
         f"{count} {label}"
         for label, count in (
             ("unchanged", report.unchanged),
+            ("there before the sync began", report.noted),
             ("kept out of the source", kept_out),
             ("invalid", sum(report.invalid.values())),
             *((name, count) for name, count in report.blocked.items()),
@@ -116,7 +117,11 @@ def summary_line(report: SyncReport) -> str:
     settled = f" {report.recovered} of former runs settled;" if report.recovered else ""
     if not report.operations:
         return f"{report.sync_name}:{settled} nothing to send ({', '.join(apart) or 'nobody in the source'})"
-    erased = f", {report.erases} erasures" if report.erases else ""
+    did = f"{report.adds} adds, {report.updates} updates, {report.removes} removals"
+    if report.erases:
+        did += f", {report.erases} erasures"
+    if report.sends:
+        did = f"{report.sends} messages"
     ends = [
         f"{count} {label}"
         for label, count in (
@@ -129,8 +134,8 @@ def summary_line(report: SyncReport) -> str:
         if count
     ]
     return (
-        f"{report.sync_name} -> {report.destination}:{settled} {report.adds} adds, {report.updates} updates, "
-        f"{report.removes} removals{erased}; {', '.join(ends)} ({', '.join(apart) or 'nobody else'})"
+        f"{report.sync_name} -> {report.destination}:{settled} {did}; "
+        f"{', '.join(ends)} ({', '.join(apart) or 'nobody else'})"
     )
 
 

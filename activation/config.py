@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,17 @@ from activation.adapters.discovery import adapter_types
 from activation.errors import ConfigError
 from activation.modes import MODES, Mode
 from activation.source import Source
-from activation.sync_file import Approval, Budget, Cost, Guards, MappedField, Owner, Retry, SyncFile
+from activation.sync_file import (
+    Approval,
+    Budget,
+    Cost,
+    Guards,
+    MappedField,
+    Occurrence,
+    Owner,
+    Retry,
+    SyncFile,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,6 +54,7 @@ class Sync:
     mode: Mode
     key: str
     mapping: Mapping[str, MappedField]
+    occurrence: Occurrence | None
     route: str
     trigger: str
     after: tuple[str, ...]
@@ -59,6 +71,16 @@ class Sync:
     def channel(self) -> str:
         """The channel whose addresses it sends, and whose denials and caps it obeys."""
         return self.source.channel
+
+    @property
+    def forgets_left(self) -> bool:
+        """Whether a key that left the source is dropped from the acknowledged state without an operation."""
+        return self.mode.forgets_left or (self.occurrence is not None and self.occurrence.per == "entry")
+
+    @property
+    def sends_within(self) -> timedelta | None:
+        """How long a message may wait; None where the operations are no messages."""
+        return None if self.occurrence is None else timedelta(hours=self.occurrence.within_hours)
 
 
 @dataclass(frozen=True)
@@ -188,13 +210,14 @@ def _load_sync(file: Path, destinations: Mapping[str, Destination]) -> Sync:
         mode=mode,
         key=entry.key,
         mapping=entry.mapping,
+        occurrence=entry.occurrence,
         route=entry.route,
         trigger=entry.trigger,
         after=entry.after,
         guards=entry.guards,
         budget=entry.budget,
         retry=entry.retry,
-        undo_days=entry.undo_days,
+        undo_days=0 if entry.occurrence else entry.undo_days,  # what was sent cannot be taken back
         approval=entry.approval,
         target=Target(entry.name, mode.name, entry.list_name, entry.key, fields, options),
         definition_hash=hashlib.sha256(file.read_bytes()).hexdigest(),

@@ -70,6 +70,7 @@ def try_again(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: d
 def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: datetime) -> int:
     """Close what is in doubt without an answer: the next plan acts as if it had not been done.
 
+    A message is given up for good instead: nobody may get it twice because a person tidied up.
     Batches that still have a worker are left alone. Returns how many operations were closed.
     """
     with ledger.write() as transaction:
@@ -79,6 +80,9 @@ def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: dat
             " where sync_name = ? and state in ('in_doubt', 'accepted') and reason is coalesce(?, reason)"
             " and batch_id in (select batch_id from batches where sync_name = ? and state = 'unknown')",
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name),
+        )
+        transaction.execute(
+            read_sql("occurrences_given_up"), {"ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
         )
         transaction.execute(
             "update batches set state = 'settled', ledger_seq = ? where sync_name = ? and state = 'unknown'"

@@ -16,7 +16,7 @@ from activation.errors import DestinationDownError, PlanOutdatedError, PlanRefus
 from activation.guards import SourceState
 from activation.intents import RunCounts, SyncRun, finish_run, open_run
 from activation.ledger import Ledger
-from activation.planner import Plan, forgotten_keys, plan_sync, planned_operations
+from activation.planner import Plan, forgotten_keys, noted_keys, plan_sync, planned_operations
 from activation.plans import StoredPlan
 from activation.projection import project
 from activation.reports import SyncReport
@@ -156,7 +156,8 @@ class _Run:
                     made_of=plan.made_of,
                     now=self.engine.clock(),
                     plan_id=accepted.plan_id if accepted else None,
-                    forgotten=() if only_opt_outs else forgotten_keys(self.warehouse, self.sync),
+                    forgotten=() if only_opt_outs else forgotten_keys(self.warehouse),
+                    noted=None if only_opt_outs else noted_keys(self.warehouse, plan),
                 )
             except PlanOutdatedError:
                 if attempt == PLANS_BEFORE_GIVING_UP:
@@ -251,6 +252,8 @@ def _report(
         updates=0 if stopped or run is None else plan.updates,
         removes=0 if run is None else (plan.opt_outs if stopped else plan.removes),
         erases=0 if stopped or run is None else plan.erases,
+        sends=0 if stopped or run is None else plan.sends,
+        noted=0 if stopped else plan.noted,
         unchanged=plan.unchanged,
         invalid=plan.invalid,
         blocked=plan.blocked,

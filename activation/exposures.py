@@ -20,7 +20,7 @@ def exposures_text(definitions: Definitions) -> str:
 
 
 def _exposure(sync: Sync) -> Mapping[str, Any]:
-    reads = [sync.source.members_table, "profiles"]
+    reads = [*sync.source.tables, "profiles"]
     if sync.source.audience is not None:
         reads.insert(0, f"audience_{sync.source.audience}")
     return {

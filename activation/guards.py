@@ -7,6 +7,13 @@ from datetime import datetime, timedelta
 from activation.config import Sync
 
 SHARE = "{:.0%}"
+DOES = {
+    "removals": "remove",
+    "erased": "delete",
+    "forgotten": "forget",
+    "created": "add",
+    "changed": "change",
+}
 
 
 @dataclass(frozen=True)
@@ -143,16 +150,32 @@ def _of_size(sync: Sync, planned: Planned) -> Iterator[GuardStop]:
     for name, count, share, least in (
         ("removals", counts["removes"] - counts["opt_outs"], guards.max_removed_share, guards.max_removed),
         ("erased", counts["erases"], 0.0, guards.max_removed),
-        ("created", counts["adds"] if acknowledged else 0, guards.max_created_share, guards.max_created),
+        (
+            "forgotten",
+            counts["forgotten"] if sync.occurrence else 0,
+            guards.max_removed_share,
+            guards.max_removed,
+        ),
+        (
+            "created",
+            counts["adds"] + counts["sends"] if acknowledged else 0,
+            guards.max_created_share,
+            guards.max_created,
+        ),
         ("changed", counts["updates"], guards.max_changed_share, guards.max_changed),
     ):
         if share is None or (name == "removals" and not counts["desired_rows"] and acknowledged):
             continue
         allowed = max(share * acknowledged, least)
         if count > allowed:
-            does = {"removals": "remove", "erased": "delete", "created": "add", "changed": "change"}[name]
-            of_members = f" of {acknowledged:,} members" if name in ("removals", "changed") else " people"
-            note = " (opt-outs not counted)" if name == "removals" else ""
+            does = DOES[name]
+            of_members = (
+                f" of {acknowledged:,} members" if name in ("removals", "changed", "forgotten") else " people"
+            )
+            note = {
+                "removals": " (opt-outs not counted)",
+                "forgotten": ", who would get the message again when they come back",
+            }.get(name, "")
             yield GuardStop(
                 name,
                 f"it would {does} {count:,}{of_members}{note}; its guards allow {int(allowed):,}.",

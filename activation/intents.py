@@ -16,7 +16,10 @@ from activation.times import to_micros
 
 @dataclass(frozen=True, slots=True)
 class PlannedOperation:
-    """One line of a plan. `payload` is None for what leaves; its hash is then the acknowledged one."""
+    """One line of a plan. `payload` is None for what leaves; its hash is then the acknowledged one.
+
+    `lives_micros` is how long from now on a message may still leave; None where the operation never expires.
+    """
 
     kind: OperationKind
     destination_key: str
@@ -24,6 +27,7 @@ class PlannedOperation:
     identifier_key: str | None
     payload: str | None
     payload_hash: str
+    lives_micros: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def open_run(
     now: datetime,
     plan_id: str | None = None,
     forgotten: Sequence[str] = (),
+    noted: Sequence[tuple[str, str, str]] | None = None,
     undoes: str | None = None,
     beside: Callable[[Transaction, SyncRun], None] = lambda _, __: None,
 ) -> SyncRun | None:
@@ -66,11 +71,19 @@ def open_run(
 
     An interrupted run of the same plan is carried on with the same operation ids. Returns None when there is
     nothing to do (`count` is 0), and then writes nothing if nothing was left undone. `forgotten` keys leave
-    the acknowledged state. The stored plan `plan_id` is noted as applied. Raises PlanOutdatedError when the
-    sync's operations moved since `planned_at_seq`. `undoes` is the run that this one takes back; `beside` is
-    written in the same transaction.
+    the acknowledged state. `noted`, (key, canonical id, identifier key) of occurrences that need no message,
+    enter it; given an empty one too, a run without operations says that the sync has begun. The stored plan
+    `plan_id` is noted as applied. Raises PlanOutdatedError when the sync's operations moved since
+    `planned_at_seq`. `undoes` is the run that this one takes back; `beside` is written in the same
+    transaction.
     """
-    if count == 0 and not forgotten and plan_id is None and not _has_open_intents(ledger, sync.name):
+    if (
+        count == 0
+        and not forgotten
+        and noted is None
+        and plan_id is None
+        and not _has_open_intents(ledger, sync.name)
+    ):
         return None
     with ledger.write() as transaction:
         _refuse_if_moved(transaction, sync.name, planned_at_seq)
@@ -79,6 +92,7 @@ def open_run(
         if resumed is not None:
             _note_applied(transaction, plan_id, resumed.sync_run_id)
             return resumed
+        expiries = _open_expiries(transaction, sync.name)
         _cancel_former(transaction, sync.name, now)
         (run_number,) = transaction.execute(
             "select coalesce(max(run_number), 0) + 1 from sync_runs where sync_name = ?", (sync.name,)
@@ -98,9 +112,12 @@ def open_run(
                 transaction.ledger_seq,
                 occurrence=f"{ledger_id}:{run_number}",
                 counts=counts,
+                now=now,
+                expiries=expiries,
             ),
         )
-        if not any(counts.values()):
+        _note(transaction, sync.name, noted or (), now)
+        if not any(counts.values()) and noted is None:
             _note_applied(transaction, plan_id, None)
             return None
         _note_applied(transaction, plan_id, run.sync_run_id)
@@ -127,6 +144,7 @@ def open_run(
                 "updates": counts[OperationKind.UPDATE],
                 "removes": counts[OperationKind.REMOVE],
                 "erases": counts[OperationKind.ERASE],
+                "sends": counts[OperationKind.SEND],
                 "ledger_seq": transaction.ledger_seq,
             },
         )
@@ -214,6 +232,30 @@ def _forget(transaction: Transaction, sync_name: str, keys: Sequence[str]) -> No
     )
 
 
+def _note(
+    transaction: Transaction, sync_name: str, occurrences: Sequence[tuple[str, str, str]], now: datetime
+) -> None:
+    """Bring occurrences that need no message into the acknowledged state."""
+    transaction.connection.executemany(
+        read_sql("occurrence_note"),
+        [
+            (sync_name, key, canonical_id, identifier_key, to_micros(now), transaction.ledger_seq)
+            for key, canonical_id, identifier_key in occurrences
+        ],
+    )
+
+
+def _open_expiries(transaction: Transaction, sync_name: str) -> dict[str, int]:
+    """Key -> expiry of messages that were planned and have not left; planned again, none gets more time."""
+    return dict(
+        transaction.execute(
+            "select destination_key, expires_at from operations where sync_name = ?"
+            " and state in ('planned', 'deferred') and expires_at is not null",
+            (sync_name,),
+        ).fetchall()
+    )
+
+
 def _has_open_intents(ledger: Ledger, sync_name: str) -> bool:
     with ledger.read() as connection:
         row = connection.execute(
@@ -273,9 +315,16 @@ def _intent_rows(
     *,
     occurrence: str,
     counts: dict[OperationKind, int],
+    now: datetime,
+    expiries: Mapping[str, int],
 ) -> Iterable[tuple[object, ...]]:
+    moment = to_micros(now)
     for operation in operations:
         counts[operation.kind] += 1
+        expires_at = None
+        if operation.lives_micros is not None:
+            expires_at = moment + operation.lives_micros
+            expires_at = min(expires_at, expiries.get(operation.destination_key, expires_at))
         yield (
             operation_id(sync.name, operation, occurrence),
             run.sync_run_id,
@@ -288,5 +337,6 @@ def _intent_rows(
             operation.identifier_key,
             operation.payload,
             operation.payload_hash,
+            expires_at,
             ledger_seq,
         )

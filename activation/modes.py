@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 from activation.adapters.base import OperationKind
 
-ADD, UPDATE, REMOVE, ERASE = (
+ADD, UPDATE, REMOVE, ERASE, SEND = (
     OperationKind.ADD,
     OperationKind.UPDATE,
     OperationKind.REMOVE,
     OperationKind.ERASE,
+    OperationKind.SEND,
 )
 
 
@@ -91,5 +92,6 @@ _ALL = (
         forgets_left=True,
         has_fields=False,
     ),
+    Mode("append", "one message for each occurrence key", on_new=SEND, on_opt_out=None),
 )
 MODES: Mapping[str, Mode] = MappingProxyType({mode.name: mode for mode in _ALL})

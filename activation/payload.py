@@ -23,6 +23,15 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "date": ("DATE",),
     "timestamp": ("TIMESTAMP",),
 }
+# type of a field -> what a property of an event is read as
+PROPERTY_TYPES: Mapping[str, str] = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+}
 # transform -> the types it takes, its expression, the type it gives
 TRANSFORMS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "trim": (("VARCHAR",), "trim({})", "VARCHAR"),
@@ -58,10 +67,11 @@ def payload_sql(sync: Sync, columns: Mapping[str, Mapping[str, str]]) -> Payload
     pieces: list[str] = []
     checks: list[str] = ["false"]
     made_of: dict[str, str] = {}
-    for field in sorted(set(sync.mapping) - {sync.key}):
+    # the key of a message is its occurrence key, and the address a field like the others
+    for field in sorted(set(sync.mapping) - ({sync.key} if sync.occurrence is None else set())):
         mapped = sync.mapping[field]
         label = _literal(json.dumps(field, ensure_ascii=False) + ":")
-        if mapped.column is None:
+        if mapped.value is not None:
             pieces.append(f"{label} || {_constant(mapped.value)}")
             made_of[field] = f"constant {json.dumps(mapped.value)}"
             continue
@@ -75,8 +85,11 @@ def payload_sql(sync: Sync, columns: Mapping[str, Mapping[str, str]]) -> Payload
     key, key_kind = _transformed(sync, sync.key, sync.mapping[sync.key], columns)
     has_bad_value = " or ".join(checks)
     body = f"concat_ws(',', {', '.join(pieces)})" if pieces else "''"
+    key = f"cast({key} as varchar)"
+    if sync.occurrence is not None:
+        key = f"case when trim({key}) <> '' then {sync.source.tables[0]}.occurrence_key end"
     return PayloadSql(
-        key=f"cast({key} as varchar)",
+        key=key,
         payload=f"case when not ({has_bad_value}) then '{{' || {body} || '}}' end",
         has_bad_value=has_bad_value,
         made_of={sync.key: _described(sync.mapping[sync.key], key_kind), **made_of},
@@ -84,7 +97,8 @@ def payload_sql(sync: Sync, columns: Mapping[str, Mapping[str, str]]) -> Payload
 
 
 def _described(mapped: MappedField, kind: str) -> str:
-    parts = [f"column {mapped.column} as {kind.lower()}", *mapped.transform, f"null {mapped.when_null}"]
+    origin = f"column {mapped.column}" if mapped.column else f"property {mapped.property}"
+    parts = [f"{origin} as {kind.lower()}", *mapped.transform, f"null {mapped.when_null}"]
     if mapped.default is not None:
         parts.append(json.dumps(mapped.default))
     if _is_fractional(kind):
@@ -96,7 +110,12 @@ def _transformed(
     sync: Sync, field: str, mapped: MappedField, columns: Mapping[str, Mapping[str, str]]
 ) -> tuple[str, str]:
     """The column's value after its transforms, and its type."""
-    value, kind = _resolve(sync, field, mapped, columns)
+    if mapped.property is not None:
+        kind = PROPERTY_TYPES[mapped.type or "text"]
+        text = f"json_extract_string({sync.source.tables[0]}.properties, {_literal('$.' + mapped.property)})"
+        value = f"try_cast({text} as {kind})"
+    else:
+        value, kind = _resolve(sync, field, mapped, columns)
     if (
         mapped.type is not None
         and kind not in TYPES[mapped.type]
@@ -111,7 +130,8 @@ def _transformed(
         if kind not in takes:
             raise ConfigError(
                 f"{sync.file}: mapping.{field}.transform: {transform!r} takes {' or '.join(takes)}, and what "
-                f"it gets of column {mapped.column!r} is {kind}. Take it out, or cast the column in the mart."
+                f"it gets of {mapped.column or mapped.property!r} is {kind}. Take it out, or cast the column "
+                "in the mart."
             )
         value, kind = expression.format(value), kind_after
     return value, kind

@@ -9,14 +9,22 @@ import orjson
 from activation.planner import Plan, mask
 from activation.plans import OPEN, StoredPlan
 
-VERBS = (("adds", "add"), ("updates", "update"), ("removes", "remove"), ("erases", "erase"))
+VERBS = (
+    ("adds", "add"),
+    ("updates", "update"),
+    ("removes", "remove"),
+    ("erases", "erase"),
+    ("sends", "send"),
+)
+
+SHOWN = {False: ("add", "update", "remove"), True: ("send",)}  # by whether the mode sends messages
 
 
 def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a plan, given as the dictionary that --json prints."""
     yield f"{plan['sync_name']}: {plan['source']} -> {plan['destination']}, {plan['mode']}"
     for counted, kind in VERBS:
-        if plan[counted] or kind in ("add", "update", "remove"):
+        if plan[counted] or kind in SHOWN[plan["mode"] == "append"]:
             opted_out = (
                 f"  ({plan['opt_outs']:,} of them opted out)" if kind == "remove" and plan["opt_outs"] else ""
             )
@@ -27,7 +35,11 @@ def plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
             )
             samples = "  ".join(plan["samples"].get(kind, ()))
             yield f"  {plan[counted]:>9,} to {kind:<8} {samples}".rstrip() + opted_out + foreign
-    yield f"  {plan['unchanged']:>9,} unchanged"
+    yield f"  {plan['unchanged']:>9,} {'done before' if plan['mode'] == 'append' else 'unchanged'}"
+    if plan["noted"]:
+        yield f"  {plan['noted']:>9,} there before the sync began: noted, and nothing is sent"
+    if plan["forgotten"] and plan["mode"] == "append":
+        yield f"  {plan['forgotten']:>9,} left, and get the message again if they come back"
     for title, name in (
         ("invalid", "invalid"),
         ("not planned", "blocked"),

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 import duckdb
@@ -18,6 +20,7 @@ from activation.intents import PlannedOperation
 from activation.ledger import Ledger
 from activation.payload import payload_sql
 from activation.projection import project
+from activation.source import ADDRESS
 from activation.sql_files import read_sql
 
 SAMPLES = 5
@@ -26,19 +29,26 @@ NEEDED_TABLES = (
     "audience_memberships", "audience_exclusions", "audiences", "contact_points", "profiles", "suppressions",
     "consent_states",
 )  # fmt: skip
-# where the names that a source may have stand
-SOURCE_NAMES = {"audience": ("audience_name", "audiences"), "profiles": ("purpose", "contact_points")}
+NEEDED_FOR_SENDS = ("event_stream", "identity_first_ids", "identity_redirects")
+# where the names that a source may have stand: the key of the file, column and mart
+SOURCE_NAMES = {
+    "audience": (("audience", "audience_name", "audiences"),),
+    "profiles": (("purpose", "purpose", "contact_points"),),
+    "events": (("events", "event_name", "event_stream"), ("purpose", "purpose", "contact_points")),
+}
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a sync would do, in counts that add up, with a hash over every operation.
 
-    `approval_hash` is over every operation but opt-outs, which leave whatever becomes of the plan.
-    `invalid`: rows without a usable key or value, by code. `blocked`: operations that wait or were refused,
-    by reason. `held_back`: people whom the source keeps out of this channel, by reason. `samples`: masked
-    keys. `api_calls` and `seconds`: how many requests, and the least time that the destination's rate windows
-    give them. `cost` is in `currency`, None where the destination has no price.
+    `approval_hash` is over every operation but opt-outs, which leave whatever becomes of the plan. `invalid`:
+    rows without a usable key or value, by code. `blocked`: operations that wait or were refused, by reason.
+    `held_back`: people whom the source keeps out of this channel, by reason. `samples`: masked keys. `noted`:
+    occurrences that were there before the sync began; they are kept in mind and nothing is sent for them.
+    `forgotten`: keys that left, and count as new when they come back. `api_calls` and `seconds`: how many
+    requests, and the least time that the destination's rate windows give them. `cost` is in `currency`, None
+    where the destination has no price.
     """
 
     sync_name: str
@@ -50,6 +60,9 @@ class Plan:
     updates: int
     removes: int
     erases: int
+    sends: int
+    noted: int
+    forgotten: int
     opt_outs: int
     foreigners: int
     unchanged: int
@@ -68,12 +81,13 @@ class Plan:
     plan_hash: str
     approval_hash: str
     ledger_seq: int
+    is_baseline: bool
     guards: tuple[GuardStop, ...]
 
     @property
     def operations(self) -> int:
         """How many operations the plan holds."""
-        return self.adds + self.updates + self.removes + self.erases
+        return self.adds + self.updates + self.removes + self.erases + self.sends
 
     @property
     def is_impossible(self) -> bool:
@@ -95,8 +109,9 @@ def plan_sync(
     `state`: with "projection" the warehouse's picture of the ledger is brought up to date first, which needs
     a writable connection; with "ledger" the acknowledged state is read from the ledger itself, for a preview
     on a read-only snapshot. `source` says how the marts stand; without it no guard looks at their age and
-    checks. `listed`: the keys that the destination says it has, in a mode that takes all. Raises ConfigError
-    for an unknown audience or column, ProjectionError when it cannot know what was acknowledged.
+    checks, and a source of events cannot be planned. `listed`: the keys that the destination says it has, in
+    a mode that takes all. Raises ConfigError for an unknown audience or column, ProjectionError when it
+    cannot know what was acknowledged.
     """
     columns = _columns(warehouse, sync)
     _check_source(warehouse, sync)
@@ -121,26 +136,38 @@ def plan_sync(
     warehouse.unregister("listed")
     desired = _filled(
         read_sql("plan_desired"),
-        members=sync.source.members_sql,
-        members_table=sync.source.members_table,
+        members=_members(sync),
+        members_table=sync.source.tables[0],
         key=expressions.key,
         payload=expressions.payload,
         has_bad_value=expressions.has_bad_value,
+        lives=_lives(sync),
     )
-    warehouse.execute(desired, _source_values(sync))
+    values = _source_values(sync, source)
+    _execute(warehouse, desired, values)
+    is_first = _former_run(ledger, sync) is None
+    is_baseline = is_first and sync.occurrence is not None and sync.occurrence.starts_with == "newcomers"
     warehouse.execute(
         read_sql("plan_changes"),
         {
             "sync_name": sync.name,
             "channel": sync.channel,
-            "on_new": sync.mode.on_new,
+            "on_new": None if is_baseline else sync.mode.on_new,
             "on_changed": sync.mode.on_changed,
             "on_left": sync.mode.on_left,
             "on_opt_out": sync.mode.on_opt_out,
         },
     )
+    stayed = sync.source.stayed_sql if sync.forgets_left else "select destination_key from plan_acknowledged"
+    _execute(warehouse, _filled(read_sql("plan_forgotten"), stayed=stayed), values)
     return _summarise(
-        warehouse, ledger, sync, ledger_seq=ledger_seq, made_of=expressions.made_of, source=source
+        warehouse,
+        ledger,
+        sync,
+        ledger_seq=ledger_seq,
+        made_of=expressions.made_of,
+        source=source,
+        is_baseline=is_baseline,
     )
 
 
@@ -150,9 +177,15 @@ def planned_operations(
     """The operations of the plan last made on this connection, removals first, streamed in chunks."""
     cursor = warehouse.execute(read_sql("plan_operations"), {"only_opt_outs": only_opt_outs})
     while rows := cursor.fetchmany(FETCH_ROWS):
-        for kind, destination_key, canonical_id, identifier_key, payload, payload_hash in rows:
+        for kind, destination_key, canonical_id, identifier_key, payload, payload_hash, lives in rows:
             yield PlannedOperation(
-                OperationKind(kind), destination_key, canonical_id, identifier_key, payload, payload_hash
+                OperationKind(kind),
+                destination_key,
+                canonical_id,
+                identifier_key,
+                payload,
+                payload_hash,
+                lives_micros=lives,
             )
 
 
@@ -161,11 +194,22 @@ def planned_samples(warehouse: duckdb.DuckDBPyConnection) -> list[tuple[str, str
     return warehouse.execute(read_sql("plan_samples"), {"samples": SAMPLES}).fetchall()
 
 
-def forgotten_keys(warehouse: duckdb.DuckDBPyConnection, sync: Sync) -> list[str]:
+def forgotten_keys(warehouse: duckdb.DuckDBPyConnection) -> list[str]:
     """Of the plan last made on this connection: acknowledged keys that need no operation to be forgotten."""
-    if not sync.mode.forgets_left:
-        return []
-    return [row[0] for row in warehouse.execute(read_sql("plan_forgotten")).fetchall()]
+    statement = "select destination_key from plan_forgotten order by destination_key"
+    return [row[0] for row in warehouse.execute(statement).fetchall()]
+
+
+def noted_keys(warehouse: duckdb.DuckDBPyConnection, plan: Plan) -> list[tuple[str, str, str]] | None:
+    """(key, canonical id, identifier key) of the occurrences that were there before the sync began.
+
+    None where the plan is not the first of a sync that starts with newcomers.
+    """
+    if not plan.is_baseline:
+        return None
+    return warehouse.execute(
+        "select destination_key, canonical_id, identifier_key from plan_desired where invalid_code is null"
+    ).fetchall()
 
 
 def mask(destination_key: str) -> str:
@@ -184,13 +228,14 @@ def _summarise(
     ledger_seq: int,
     made_of: Mapping[str, str],
     source: SourceState | None,
+    is_baseline: bool,
 ) -> Plan:
     cursor = warehouse.execute(read_sql("plan_counts"), {"on_changed": sync.mode.on_changed})
     names = [column[0] for column in cursor.description]
     counts = dict(zip(names, cursor.fetchall()[0], strict=True))
     reasons: dict[str, dict[str, int]] = {"invalid": {}, "blocked": {}, "held_back": {}}
     statement = _filled(read_sql("plan_reasons"), held_back=sync.source.held_back_sql)
-    for kind, reason, rows in warehouse.execute(statement, _source_values(sync)).fetchall():
+    for kind, reason, rows in _execute(warehouse, statement, _source_values(sync, source)).fetchall():
         reasons[kind][reason] = rows
     samples: dict[str, list[str]] = {}
     for kind, destination_key, _ in planned_samples(warehouse):
@@ -199,7 +244,7 @@ def _summarise(
         hashlib.sha256(f"{sync.name}:{sync.definition_hash}:{counts[name]}".encode()).hexdigest()
         for name in ("fingerprint", "fingerprint_to_approve")
     )
-    operations = sum(counts[kind] for kind in ("adds", "updates", "removes", "erases"))
+    operations = sum(counts[kind] for kind in ("adds", "updates", "removes", "erases", "sends"))
     api_calls, seconds = _effort(sync, counts)
     cost = _cost(sync, counts)
     former = _former_run(ledger, sync)
@@ -214,6 +259,10 @@ def _summarise(
         updates=counts["updates"],
         removes=counts["removes"],
         erases=counts["erases"],
+        sends=counts["sends"],
+        noted=counts["desired"] if is_baseline else 0,
+        forgotten=counts["forgotten"],
+        is_baseline=is_baseline,
         opt_outs=counts["opt_outs"],
         foreigners=counts["foreigners"],
         unchanged=counts["unchanged"],
@@ -250,7 +299,7 @@ def _summarise(
 def _effort(sync: Sync, counts: Mapping[str, int]) -> tuple[int, float]:
     """Requests, and the seconds that the destination's windows need for them; the lanes share no batch."""
     capabilities = sync.destination.capabilities
-    lanes = (counts["removes"] + counts["erases"], counts["adds"] + counts["updates"])
+    lanes = (counts["removes"] + counts["erases"], counts["adds"] + counts["updates"] + counts["sends"])
     calls = sum(math.ceil(lane / capabilities.max_batch_rows) for lane in lanes)
     return calls, max((calls * rate.seconds / rate.limit for rate in capabilities.rates), default=0.0)
 
@@ -264,6 +313,7 @@ def _cost(sync: Sync, counts: Mapping[str, int]) -> float | None:
         ("updates", price.update),
         ("removes", price.remove),
         ("erases", price.erase),
+        ("sends", price.send),
     )
     return round(sum(counts[name] * each for name, each in parts), 6)
 
@@ -279,8 +329,26 @@ def _former_run(ledger: Ledger, sync: Sync) -> FormerRun | None:
     return None if row is None else FormerRun(row[0], row[1], json.loads(row[2]))
 
 
-def _source_values(sync: Sync) -> dict[str, str]:
-    return {"name": sync.source.name, "channel": sync.channel}
+def _source_values(sync: Sync, source: SourceState | None) -> dict[str, object]:
+    if sync.source.events is not None and source is None:
+        raise ValueError("expected the moment that the marts are of: events are only good for a while")
+    return sync.source.values(as_of=source.as_of if source else None, within=sync.sends_within)
+
+
+def _members(sync: Sync) -> str:
+    """The rows of the source; of a source of people in mode append with their occurrence keys."""
+    if sync.occurrence is None or sync.source.events is not None:
+        return sync.source.members_sql
+    return _filled(read_sql("source_occurrences"), rows=sync.source.members_sql)
+
+
+def _lives(sync: Sync) -> str:
+    """How many microseconds from now on an operation may still leave, as an expression over a row."""
+    if sync.sends_within is None:
+        return "null::bigint"
+    if sync.source.events is None:
+        return f"{sync.sends_within // timedelta(microseconds=1)}::bigint"
+    return f"epoch_us({sync.source.tables[0]}.occurred_at) - epoch_us($since::timestamp)"
 
 
 def _columns(warehouse: duckdb.DuckDBPyConnection, sync: Sync) -> dict[str, dict[str, str]]:
@@ -291,27 +359,28 @@ def _columns(warehouse: duckdb.DuckDBPyConnection, sync: Sync) -> dict[str, dict
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in rows:
         tables.setdefault(table, {})[column] = kind
-    missing = [f"marts.{table}" for table in NEEDED_TABLES if table not in tables]
+    needed = (*NEEDED_TABLES, *(NEEDED_FOR_SENDS if sync.occurrence else ()))
+    missing = [f"marts.{table}" for table in needed if table not in tables]
     if missing:
         raise ConfigError(
             f"The warehouse has no {', '.join(missing)}; expected the public marts that dbt builds. Run "
             "`cdp run` first."
         )
-    return {name: tables[name] for name in (sync.source.members_table, "profiles")}
+    rows_of, *beside = sync.source.tables
+    borrowed = {column: tables[table][column] for table in beside for column in ADDRESS}
+    return {rows_of: tables[rows_of] | borrowed, "profiles": tables["profiles"]}
 
 
 def _check_source(warehouse: duckdb.DuckDBPyConnection, sync: Sync) -> None:
-    column, table = SOURCE_NAMES[sync.source.kind]
-    names = [
-        row[0]
-        for row in warehouse.execute(f"select distinct {column} from marts.{table} order by 1").fetchall()
-    ]
-    if sync.source.name not in names:
-        field = "audience" if sync.source.kind == "audience" else "purpose"
-        raise ConfigError(
-            f"{sync.file}: source.{field}: {sync.source.name!r} is not in marts.{table}; expected one of: "
-            f"{', '.join(names) or '(none)'}. Correct it, or add it to the models and build them."
-        )
+    for field, column, table in SOURCE_NAMES[sync.source.kind]:
+        statement = f"select distinct {column} from marts.{table} order by 1"
+        names = [row[0] for row in warehouse.execute(statement).fetchall()]
+        found = getattr(sync.source, field)
+        if found not in names:
+            raise ConfigError(
+                f"{sync.file}: source.{field}: {found!r} is not in marts.{table}; expected one of: "
+                f"{', '.join(names) or '(none)'}. Correct it, or add it to the models and build them."
+            )
 
 
 def _load_ledger_state(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, sync: Sync) -> int:
@@ -351,17 +420,28 @@ def _register(
     warehouse.register(name, pa.table(arrays, schema=pa.schema(fields)))
 
 
+def _execute(
+    warehouse: duckdb.DuckDBPyConnection, statement: str, values: Mapping[str, object]
+) -> duckdb.DuckDBPyConnection:
+    """Run one statement with those of the values that it names."""
+    named = set(re.findall(r"\$([a-z_]+)", statement))
+    return warehouse.execute(statement, {name: value for name, value in values.items() if name in named})
+
+
 def _execute_each(warehouse: duckdb.DuckDBPyConnection, script: str, values: Mapping[str, object]) -> None:
     """Run the statements of a script, each with those of the values that it names."""
     for statement in script.split(";"):
         if statement.strip():
-            warehouse.execute(
-                statement, {name: value for name, value in values.items() if f"${name}" in statement}
-            )
+            _execute(warehouse, statement, values)
 
 
 def _filled(statement: str, **parts: str) -> str:
     """The statement without its comments, each `{{ name }}` replaced."""
+    statement = _without_comments(statement)
     for name, part in parts.items():
-        statement = statement.replace(f"{{{{ {name} }}}}", part)
+        statement = statement.replace(f"{{{{ {name} }}}}", _without_comments(part))
+    return statement
+
+
+def _without_comments(statement: str) -> str:
     return "\n".join(line for line in statement.splitlines() if not line.lstrip().startswith("--"))

@@ -58,7 +58,7 @@ class StoredPlan:
     @property
     def operations(self) -> int:
         """How many operations were planned, opt-outs not counted."""
-        planned = sum(int(self.content[kind]) for kind in ("adds", "updates", "removes", "erases"))
+        planned = sum(int(self.content[kind]) for kind in ("adds", "updates", "removes", "erases", "sends"))
         return planned - int(self.content["opt_outs"])
 
     @property

@@ -36,7 +36,7 @@ _SYNC_RUNS = _Part(
     (
         ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT), ("planned_at", _TIME),
         ("finished_at", _TIME), ("adds", _WHOLE), ("updates", _WHOLE), ("removes", _WHOLE),
-        ("erases", _WHOLE),
+        ("erases", _WHOLE), ("sends", _WHOLE),
         ("delivered", _WHOLE), ("rejected", _WHOLE), ("suppressed", _WHOLE), ("deferred", _WHOLE),
         ("in_doubt", _WHOLE), ("ledger_seq", _WHOLE),
     ),

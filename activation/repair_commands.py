@@ -51,10 +51,11 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
             return
         for run in found:
             of_plan = f"  plan {run.plan_id}" if run.plan_id else ""
+            sent = f" sent {run.sends:,}" if run.sends else ""
             undoes = f"  takes back {run.undoes}" if run.undoes else ""
             typer.echo(
                 f"{run.planned_at:%Y-%m-%d %H:%M}  {run.sync_run_id}  +{run.adds:,} ~{run.updates:,} "
-                f"-{run.removes + run.erases:,}  {run.delivered:,} delivered{of_plan}{undoes}"
+                f"-{run.removes + run.erases:,}{sent}  {run.delivered:,} delivered{of_plan}{undoes}"
             )
 
     @app.command("rollback")
@@ -98,6 +99,11 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
     def resynchronise(name: SyncName, reason: Reason, yes: Yes = False, as_json: Json = False) -> None:
         """Learn anew what the destination holds; the next run brings back what it lost and mends the rest."""
         sync = context.definitions().sync(name)
+        if sync.occurrence is not None:
+            raise PlanRefusedError(
+                f"Sync {name!r} sends messages: what was sent cannot be learnt from a list, and sending it "
+                "again is no resync. Nothing was changed."
+            )
         is_listable = sync.destination.capabilities.can_list_members
         if not yes:
             how = "lists" if is_listable else "cannot list: every key would be sent again"

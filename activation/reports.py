@@ -10,12 +10,13 @@ from activation.guards import GuardStop
 class SyncReport:
     """What one run of a sync did.
 
-    adds + updates + removes + erases = delivered + rejected + suppressed + deferred + in_doubt.
+    adds + updates + removes + erases + sends = delivered + rejected + suppressed + deferred + in_doubt.
 
-    The counts of operations are those written as intents. `guards` or `error` say why something was left
-    undone; `plan_id` is then the plan that waits for a person, and otherwise the approved one that was
-    applied. `refused` says why a plan that was approved could not be applied any more. `recovered` counts
-    operations of former runs whose outcome became known before this plan.
+    `noted`: occurrences that were there before a sync of messages began. The counts of operations are those
+    written as intents. `guards` or `error` say why something was left undone; `plan_id` is then the plan that
+    waits for a person, and otherwise the approved one that was applied. `refused` says why a plan that was
+    approved could not be applied any more. `recovered` counts operations of former runs whose outcome became
+    known before this plan.
     """
 
     sync_name: str
@@ -25,6 +26,8 @@ class SyncReport:
     updates: int = 0
     removes: int = 0
     erases: int = 0
+    sends: int = 0
+    noted: int = 0
     unchanged: int = 0
     invalid: Mapping[str, int] = field(default_factory=dict)
     blocked: Mapping[str, int] = field(default_factory=dict)
@@ -46,7 +49,7 @@ class SyncReport:
     @property
     def operations(self) -> int:
         """How many operations this run held."""
-        return self.adds + self.updates + self.removes + self.erases
+        return self.adds + self.updates + self.removes + self.erases + self.sends
 
     @property
     def is_complete(self) -> bool:

@@ -8,7 +8,7 @@ from activation.modes import MODES
 from activation.source import NAME, Source
 
 ModeName = Literal[
-    "insert", "update", "upsert", "mirror", "mirror_exclusive", "list_add", "list_remove", "delete"
+    "insert", "update", "upsert", "mirror", "mirror_exclusive", "list_add", "list_remove", "delete", "append"
 ]
 Transform = Literal["trim", "lower", "upper", "sha256", "md5", "date", "epoch_seconds"]
 FieldType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
@@ -26,8 +26,8 @@ class Owner(_Frozen):
 
 
 class MappedField(_Frozen):
-    """Where a destination's field comes from: a column of the source's mart or of `marts.profiles`, or a
-    constant.
+    """Where a destination's field comes from: a column of the source's mart or of `marts.profiles`, a
+    property of the event, or a constant.
 
     A null is sent as null (`send`, clears the field), left out (`omit`, the destination keeps what it has) or
     replaced (`default`). `decimals` rounds a floating number, because sums taken in another order differ in
@@ -36,6 +36,12 @@ class MappedField(_Frozen):
 
     column: str | None = Field(
         default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="A column of the mart."
+    )
+    property: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="A property of the event, instead of a column; with source.events. What it is as `type` "
+        "says, by default text; one that is not of its type counts as null.",
     )
     value: str | int | float | bool | None = Field(
         default=None, description="The same for everybody, instead of a column."
@@ -58,8 +64,8 @@ class MappedField(_Frozen):
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if (self.column is None) == (self.value is None):
-            raise ValueError("expected one of column and value")
+        if sum(each is not None for each in (self.column, self.property, self.value)) != 1:
+            raise ValueError("expected one of column, property and value")
         if (self.when_null == "default") != (self.default is not None):
             raise ValueError("default: expected with when_null: default, and only there")
         return self
@@ -110,6 +116,24 @@ class Retry(_Frozen):
     longest_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 60.")
 
 
+class Occurrence(_Frozen):
+    """What makes one message of mode `append` another than the one before, and how long it may wait."""
+
+    per: Literal["entry", "person", "event"] = Field(
+        description="entry: each time that she enters the audience; person: once in her life; event: for "
+        "each event of the source."
+    )
+    starts_with: Literal["newcomers", "everyone"] = Field(
+        description="newcomers: whoever is there at the first run is noted and gets nothing; everyone: she "
+        "gets the message too."
+    )
+    within_hours: float = Field(
+        default=48,
+        gt=0,
+        description="How long after the event, or after it was first planned, a message may still leave.",
+    )
+
+
 class Approval(_Frozen):
     """When a plan needs a person's yes, and how long and how exactly that yes holds."""
 
@@ -149,6 +173,7 @@ class SyncFile(_Frozen):
         default="tick",
         description="Carried out with every tick, or only by `cdp sync run` and `cdp sync apply`.",
     )
+    occurrence: Occurrence | None = Field(default=None, description="With mode append, and only there.")
     after: tuple[str, ...] = Field(
         default=(), description="Syncs that must have ended without an error before this one starts."
     )
@@ -175,10 +200,31 @@ class SyncFile(_Frozen):
             )
         if self.mapping[self.key].column is None:
             raise ValueError(f"mapping.{self.key}: expected a column, because it is the key")
+        if (self.mode == "append") != (self.occurrence is not None):
+            raise ValueError("occurrence: expected with mode append, and only there")
+        if self.occurrence is not None:
+            self._check_occurrence(self.occurrence)
+        elif self.source.events is not None:
+            raise ValueError("mode: expected append, the only one that events of a source are for")
         for field, mapped in self.mapping.items():
-            if field != self.key and mapped.column is not None and "when_null" not in mapped.model_fields_set:
+            if mapped.property is not None and self.source.events is None:
+                raise ValueError(f"mapping.{field}.property: expected only with source.events")
+            if field != self.key and mapped.value is None and "when_null" not in mapped.model_fields_set:
                 raise ValueError(f"mapping.{field}.when_null: missing; say send, omit or default")
         return self
+
+    def _check_occurrence(self, occurrence: Occurrence) -> None:
+        wanted = {"audience": ("entry", "person"), "profiles": ("person",), "events": ("event",)}
+        if occurrence.per not in wanted[self.source.kind]:
+            raise ValueError(
+                f"occurrence.per: expected {' or '.join(wanted[self.source.kind])} with source."
+                f"{self.source.kind}, found {occurrence.per!r}"
+            )
+        if self.budget.max_operations is None:
+            raise ValueError(
+                "budget.max_operations: missing; say how many messages one run may send before a person is "
+                "asked"
+            )
 
 
 class Cost(_Frozen):
@@ -189,3 +235,4 @@ class Cost(_Frozen):
     update: float = Field(default=0, ge=0)
     remove: float = Field(default=0, ge=0)
     erase: float = Field(default=0, ge=0)
+    send: float = Field(default=0, ge=0)

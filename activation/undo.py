@@ -52,6 +52,7 @@ class PastRun:
     updates: int
     removes: int
     erases: int
+    sends: int
     delivered: int
 
 
@@ -59,8 +60,8 @@ def runs_of(ledger: Ledger, sync_name: str) -> list[PastRun]:
     """Every run of a sync, newest first."""
     with ledger.read() as connection:
         rows = connection.execute(
-            "select sync_run_id, planned_at, plan_id, undoes, adds, updates, removes, erases, delivered"
-            " from sync_runs where sync_name = ? order by run_number desc",
+            "select sync_run_id, planned_at, plan_id, undoes, adds, updates, removes, erases, sends,"
+            " delivered from sync_runs where sync_name = ? order by run_number desc",
             (sync_name,),
         ).fetchall()
     return [PastRun(row[0], from_micros(row[1]), *row[2:]) for row in rows]

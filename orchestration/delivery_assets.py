@@ -109,6 +109,10 @@ def describe_report(report: SyncReport) -> str:
     """One sync's run in one line, in counts that add up."""
     left = report.removes + report.erases
     parts = [f"+{report.adds:,} ~{report.updates:,} -{left:,}, unchanged {report.unchanged:,}"]
+    if report.sends:
+        parts = [f"{report.sends:,} messages, {report.unchanged:,} done before"]
+    if report.noted:
+        parts.append(f"{report.noted:,} there before it began")
     if report.full_because:
         parts.append(f"full, because {report.full_because}")
     for name in ("delivered", "rejected", "suppressed", "deferred", "in_doubt", "recovered"):
@@ -132,7 +136,7 @@ def incomplete_reason(report: SyncReport) -> str:
 def report_metadata(report: SyncReport) -> dict[str, Any]:
     """For the UI: every count of the run, and how many keys the destination should hold."""
     names = (
-        "adds", "updates", "removes", "erases", "unchanged",
+        "adds", "updates", "removes", "erases", "sends", "unchanged",
         "delivered", "rejected", "suppressed", "deferred", "in_doubt",
     )  # fmt: skip
     return {

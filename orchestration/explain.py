@@ -62,15 +62,16 @@ def _why_nobody(connection: duckdb.DuckDBPyConnection, asked: Mapping[str, str])
 def _wanted(source: Source, audiences: list[dict[str, Any]], contact_points: list[dict[str, Any]]) -> str:
     """Whether the source has this person, and why, in one sentence."""
     name, channel = source.name, source.channel
-    if source.kind == "profiles":
+    if source.purpose is not None:
         rules = {
             point["decision"]: point["rule"]
             for point in contact_points
-            if (point["channel"], point["purpose"]) == (channel, name)
+            if (point["channel"], point["purpose"]) == (channel, source.purpose)
         }
+        of_events = f", of each event {name}" if source.events else ""
         if "allow" in rules:
-            return f"wanted: reachable for {name} at {channel} ({rules['allow']})"
-        return f"kept out, for {name} at {channel}: {rules.get('deny', 'no address')}"
+            return f"wanted{of_events}: reachable for {source.purpose} at {channel} ({rules['allow']})"
+        return f"kept out, for {source.purpose} at {channel}: {rules.get('deny', 'no address')}"
     membership = next((m for m in audiences if (m["audience_name"], m["channel"]) == (name, channel)), None)
     if membership is None:
         return f"not wanted: does not match the rule of {name}"

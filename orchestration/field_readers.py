@@ -49,7 +49,7 @@ class FieldReaders:
                 each
                 for mapped in sync.mapping.values()
                 if mapped.column is not None
-                for name in ("profiles", sync.source.members_table)
+                for name in ("profiles", *sync.source.tables)
                 for each in self._models[name].relation.columns.get(mapped.column, Column()).fields
             )
             how = "reads" if _meets(sent, event, paths) else audiences.get(sync.source.audience or "")

@@ -45,14 +45,19 @@ def outcome_line(summary: Summary) -> str:
     if summary.operations == 0:
         news = "Nothing new" if summary.new_events.received == 0 else "Nothing to send"
         return f"{news}: 0 operations."
-    adds, updates, removes = (
-        sum(getattr(sync, name) for sync in summary.syncs) for name in ("adds", "updates", "removes")
+    planned = ", ".join(
+        f"{count:,} {what}"
+        for what, names in (
+            ("adds", ["adds"]),
+            ("updates", ["updates"]),
+            ("removals", ["removes", "erases"]),
+            ("messages", ["sends"]),
+        )
+        if (count := sum(getattr(sync, name) for sync in summary.syncs for name in names))
+        or what != "messages"
     )
     delivered = sum(sync.delivered for sync in summary.syncs)
-    return (
-        f"{summary.operations:,} operations planned ({adds:,} adds, {updates:,} updates, "
-        f"{removes:,} removals), {delivered:,} delivered."
-    )
+    return f"{summary.operations:,} operations planned ({planned}), {delivered:,} delivered."
 
 
 def next_steps(home: Path) -> Iterator[tuple[str, str]]:
@@ -96,13 +101,13 @@ def _audience_table(summary: Summary) -> Table:
 
 def _sync_table(summary: Summary) -> Table:
     table = _table(
-        "Syncs", "sync", "destination", "adds", "updates", "removals", "unchanged", "delivered", "rejected",
-        "suppressed", "waiting", "in doubt",
+        "Syncs", "sync", "destination", "adds", "updates", "removals", "messages", "unchanged", "delivered",
+        "rejected", "suppressed", "waiting", "in doubt",
     )  # fmt: skip
     for sync in summary.syncs:
         numbers = (
-            sync.adds, sync.updates, sync.removes, sync.unchanged, sync.delivered, sync.rejected,
-            sync.suppressed, sync.deferred, sync.in_doubt,
+            sync.adds, sync.updates, sync.removes + sync.erases, sync.sends, sync.unchanged, sync.delivered,
+            sync.rejected, sync.suppressed, sync.deferred, sync.in_doubt,
         )  # fmt: skip
         table.add_row(sync.sync, sync.destination, *(f"{number:,}" for number in numbers))
     return table

@@ -64,6 +64,8 @@ class SyncCounts:
     adds: int
     updates: int
     removes: int
+    erases: int
+    sends: int
     unchanged: int
     delivered: int
     rejected: int
@@ -75,7 +77,7 @@ class SyncCounts:
     @property
     def planned(self) -> int:
         """Operations of that run."""
-        return self.adds + self.updates + self.removes
+        return self.adds + self.updates + self.removes + self.erases + self.sends
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def count_syncs(connection: duckdb.DuckDBPyConnection, *, since: datetime) -> tu
         numbers = {
             name: int(row[name] or 0) if is_recent else 0
             for name in (
-                "adds", "updates", "removes", "delivered", "rejected", "suppressed", "deferred", "in_doubt",
+                "adds", "updates", "removes", "erases", "sends",
+                "delivered", "rejected", "suppressed", "deferred", "in_doubt",
             )
         }  # fmt: skip
         acknowledged = int(row["acknowledged"])
@@ -156,7 +159,7 @@ def count_syncs(connection: duckdb.DuckDBPyConnection, *, since: datetime) -> tu
                 destination=row["destination"],
                 sync_run_id=row["sync_run_id"],
                 planned_at=row["planned_at"],
-                unchanged=max(0, acknowledged - numbers["adds"] - numbers["updates"]),
+                unchanged=max(0, acknowledged - sum(numbers[name] for name in ("adds", "updates", "sends"))),
                 acknowledged=acknowledged,
                 **numbers,
             )

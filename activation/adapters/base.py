@@ -19,6 +19,7 @@ class OperationKind(StrEnum):
     UPDATE = "update"
     REMOVE = "remove"
     ERASE = "erase"
+    SEND = "send"  # a message: never diffed, one for each occurrence key
 
 
 class OutcomeKind(StrEnum):
@@ -33,7 +34,11 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation as it leaves: `payload` is the canonical JSON text, frozen when it was planned."""
+    """One operation as it leaves: `payload` is the canonical JSON text, frozen when it was planned.
+
+    `destination_key` is the key field's value; of a send it is the occurrence key, and the address is in the
+    payload like every other field.
+    """
 
     operation_id: str
     kind: OperationKind
@@ -58,7 +63,8 @@ class Target:
     """The place at a destination that one sync keeps: its list, the key field, and every field in order.
 
     `mode` is one of activation/modes.py: in mode `insert` an add must not change a key that is there already,
-    in mode `update` an update must not add one; in every other mode both do either.
+    in mode `update` an update must not add one; in every other mode both do either. In mode `append` every
+    operation is a send, and `list_name` says which message.
     """
 
     sync_name: str

@@ -74,7 +74,7 @@ class FileAdapter(Adapter):
     def capabilities(cls, config: AdapterConfig) -> Capabilities:
         """Idempotent for ever: a batch that was written once is found by its name."""
         return Capabilities(
-            modes=frozenset({"mirror", "upsert", "insert", "list_add"}),
+            modes=frozenset({"mirror", "upsert", "insert", "list_add", "append"}),
             max_batch_rows=cast(FileConfig, config).max_batch_rows,
             max_batch_bytes=256 * 1024 * 1024,
             rates=(),
@@ -90,7 +90,9 @@ class FileAdapter(Adapter):
         return [outcome] * len(batch.operations)
 
     async def finish(self, target: Target) -> None:
-        """Bring `current` to the last batch."""
+        """Bring `current` to the last batch; messages have none, their batches are all there is."""
+        if target.mode == "append":
+            return
         try:
             await asyncio.to_thread(self._refresh_current, target)
         except OSError as error:
@@ -156,6 +158,8 @@ class FileAdapter(Adapter):
             )
         for file in _batch_files(folder, after=state["through"] if state else ""):
             for do, destination_key, payload in _read_batch(file, target):
+                if do == "send":
+                    continue
                 if do == "remove":
                     members.execute("delete from members where destination_key = ?", (destination_key,))
                 else:
@@ -189,6 +193,8 @@ def _read_state(folder: Path) -> dict[str, str] | None:
 def _batch_lines(batch: Batch) -> Iterator[bytes]:
     """The upload: what to do, the key, and the fields of one operation a line."""
     key_field, *others = batch.target.fields
+    if batch.target.mode == "append":
+        key_field, others = "occurrence_key", [*batch.target.fields]
     if _format(batch.target) == "jsonl":
         for operation in batch.operations:
             row: dict[str, object] = {"do": _do(operation.kind), "key": operation.destination_key}
@@ -249,7 +255,7 @@ def _read_rows(file: Path, target: Target) -> Iterator[dict[str, object]]:
 
 
 def _do(kind: OperationKind) -> str:
-    return "remove" if kind is OperationKind.REMOVE else "upsert"
+    return kind.value if kind in (OperationKind.REMOVE, OperationKind.SEND) else "upsert"
 
 
 def _exact_fields(payload: str) -> dict[str, object]:

@@ -3,9 +3,11 @@
 POST /lists/{list}/operations   {"key_field": …, "operations": [{"do": …, "key": …, "fields": {…}}]}, header
                                 Idempotency-Key. `do` is upsert, insert (only if the key is not there), update
                                 (only if it is), remove (from the list) or erase (the record of the key, from
-                                every list); the last two have no fields
+                                every list); the last two have no fields. `send` is a message of the list's
+                                name, once for each id: {"do": "send", "key": …, "id": …, "fields": {…}}
 200                             {"results": [{"status": "delivered" | "rejected" | "deferred", "reason": …}]}
 POST /lists/{list}/read         {"keys": […]} -> {"members": {key: fields | null}}
+POST /lists/{list}/sent         {"ids": […]} -> {"sent": [those of them that were sent]}
 GET  /lists/{list}/members      JSON lines {"key": …, "fields": {…}}
 """
 
@@ -42,6 +44,7 @@ from activation.modes import MODES
 BUILT_IN = "builtin:sandbox"
 # A request that never left can be sent again without a thought; any other failure may have arrived.
 NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+NOT_THERE = Outcome(OutcomeKind.DEFERRED, "not_there", retry_after=timedelta(0), concerns_batch=True)
 CANNOT_EVER = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)
 WRONG_PLACE = {
     401: "unauthorised",
@@ -166,8 +169,10 @@ class WebhookAdapter(Adapter):
             return [Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)] * size
 
     async def read_back(self, batch: Batch) -> Sequence[Outcome]:
-        """Compare the destination's members with what each operation wanted."""
+        """Compare the destination's members, or the messages it sent, with what each operation wanted."""
         size = len(batch.operations)
+        if batch.target.mode == "append":
+            return await self._read_sent(batch)
         response = await self._call(
             "POST",
             f"/lists/{batch.target.list_name}/read",
@@ -181,6 +186,22 @@ class WebhookAdapter(Adapter):
             return [_held(operation, members[operation.destination_key]) for operation in batch.operations]
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             return [Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)] * size
+
+    async def _read_sent(self, batch: Batch) -> Sequence[Outcome]:
+        size = len(batch.operations)
+        response = await self._call(
+            "POST",
+            f"/lists/{batch.target.list_name}/sent",
+            content=orjson.dumps({"ids": [operation.operation_id for operation in batch.operations]}),
+            headers={"Content-Type": "application/json"},
+        )
+        if isinstance(response, Outcome) or response.status_code != httpx.codes.OK:
+            return [Outcome(OutcomeKind.UNKNOWN, "read_back_failed", concerns_batch=True)] * size
+        try:
+            sent = {str(identity) for identity in orjson.loads(response.content)["sent"]}
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return [Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)] * size
+        return [DELIVERED if operation.operation_id in sent else NOT_THERE for operation in batch.operations]
 
     async def read(self, target: Target, keys: Sequence[str]) -> dict[str, str]:
         """What the destination holds of those keys."""
@@ -250,6 +271,15 @@ def _body(batch: Batch) -> bytes:
     for operation in batch.operations:
         if operation.kind in (OperationKind.REMOVE, OperationKind.ERASE):
             operations.append({"do": operation.kind.value, "key": operation.destination_key})
+        elif operation.kind is OperationKind.SEND:
+            operations.append(
+                {
+                    "do": "send",
+                    "key": operation.destination_key,
+                    "id": operation.operation_id,
+                    "fields": orjson.Fragment(operation.payload or "{}"),
+                }
+            )
         else:
             do = batch.target.mode if batch.target.mode in ("insert", "update") else "upsert"
             fields = orjson.Fragment(operation.payload or "{}")
@@ -284,14 +314,13 @@ def _row_answer(result: dict[str, object]) -> Outcome:
 
 
 def _held(operation: Operation, fields: dict[str, object] | None) -> Outcome:
-    absent = Outcome(OutcomeKind.DEFERRED, "not_there", retry_after=timedelta(0), concerns_batch=True)
     if operation.kind in (OperationKind.REMOVE, OperationKind.ERASE):
-        return DELIVERED if fields is None else absent
+        return DELIVERED if fields is None else NOT_THERE
     wanted: dict[str, object] = orjson.loads(operation.payload or "{}")
     is_there = fields is not None and all(
         field in fields and fields[field] == wanted[field] for field in wanted
     )
-    return DELIVERED if is_there else absent
+    return DELIVERED if is_there else NOT_THERE
 
 
 def _retry_after(response: httpx.Response) -> timedelta | None:

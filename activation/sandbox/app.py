@@ -64,6 +64,7 @@ class Sandbox:
             routes=[
                 Route("/lists/{list_name}/operations", self.take_operations, methods=["POST"]),
                 Route("/lists/{list_name}/read", self.read_members, methods=["POST"]),
+                Route("/lists/{list_name}/sent", self.read_sent, methods=["POST"]),
                 Route("/lists/{list_name}/members", self.list_members, methods=["GET"]),
                 Route("/lists", self.list_lists, methods=["GET"]),
             ]
@@ -116,6 +117,14 @@ class Sandbox:
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return _json(400, {"error": "expected keys"})
         return _json(200, {"members": self._store.read(request.path_params["list_name"], keys)})
+
+    async def read_sent(self, request: Request) -> Response:
+        """Which of those ids a message was sent under."""
+        try:
+            ids = [str(identity) for identity in orjson.loads(await request.body())["ids"]]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return _json(400, {"error": "expected ids"})
+        return _json(200, {"sent": self._store.sent(request.path_params["list_name"], ids)})
 
     async def list_members(self, request: Request) -> Response:
         """Every member, as JSON lines."""
@@ -170,21 +179,25 @@ class Sandbox:
         """`there`: which keys of conditional operations the list holds; grows with those of this request."""
         key, do = str(operation.get("key")), str(operation.get("do"))
         fields = operation.get("fields")
+        message_id = str(operation["id"]) if do == "send" and operation.get("id") else None
+        address = str(fields.get(key_field)) if do == "send" and isinstance(fields, dict) else key
         text = orjson.dumps(fields if isinstance(fields, dict) else {}, option=orjson.OPT_SORT_KEYS).decode()
         reason = None
-        if do not in (*WRITES, "remove", "erase"):
+        if do not in (*WRITES, "remove", "erase", "send"):
             reason = "unknown_operation"
-        elif do in WRITES and self._rejects is not None and self._rejects.search(key):
+        elif do in (*WRITES, "send") and self._rejects is not None and self._rejects.search(address):
             reason = "blocked_by_rule"
-        elif do in WRITES and not _is_well_formed(key_field, key):
+        elif do in (*WRITES, "send") and not _is_well_formed(key_field, address):
             reason = f"malformed_{key_field}"
+        elif do == "send" and message_id is None:
+            reason = "no_id"
         elif do == "insert" and key in there:
             reason = "exists"
         elif do == "update" and key not in there:
             reason = "not_found"
         elif do == "insert":
             there.add(key)
-        return Effect(key, do, text, "rejected" if reason else "delivered", reason)
+        return Effect(key, do, text, "rejected" if reason else "delivered", reason, message_id)
 
 
 def _is_well_formed(key_field: str, key: str) -> bool:

@@ -51,6 +51,11 @@ class Faults:
         with self._lock:
             self._queue.extend([fault] * times)
 
+    def clear(self) -> None:
+        """Let no further batch fail."""
+        with self._lock:
+            self._queue.clear()
+
     def take(self) -> Fault | None:
         """The failure for the batch that just arrived."""
         with self._lock:

@@ -19,6 +19,10 @@ create table if not exists requests (
 create table if not exists effects (
     request_id integer, position integer, list_name text, key text, do text, status text, reason text
 );
+create table if not exists messages (
+    message_id text, list_name text, key text, fields text not null, sent_in integer not null
+);
+create index if not exists messages_by_id on messages (message_id);
 create table if not exists answers (
     idempotency_key text primary key, body_hash text not null, answer blob not null, answered_at real not null
 );
@@ -27,13 +31,14 @@ create table if not exists answers (
 
 @dataclass(frozen=True)
 class Effect:
-    """One row's effect, as the sandbox saw it."""
+    """One row's effect, as the sandbox saw it; `message_id` of a message only."""
 
     key: str
     do: str
     fields: str
     status: str
     reason: str | None
+    message_id: str | None = None
 
 
 class SandboxStore:
@@ -100,6 +105,17 @@ class SandboxStore:
                 found[key] = None if row is None else orjson.loads(row[0])
         return found
 
+    def sent(self, list_name: str, ids: Sequence[str]) -> list[str]:
+        """Those of the ids under which a message of that name was sent."""
+        with self._lock:
+            return [
+                identity
+                for identity in ids
+                if self._connection.execute(
+                    "select 1 from messages where message_id = ? and list_name = ?", (identity, list_name)
+                ).fetchone()
+            ]
+
     def members(self, list_name: str) -> Iterator[tuple[str, str]]:
         """(key, fields as JSON text) of every member of a list, in order of key."""
         with self._lock:
@@ -118,7 +134,7 @@ class SandboxStore:
             )
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """Read the log: tables `members`, `requests`, `effects`, `answers`."""
+        """Read the log: tables `members`, `messages`, `requests`, `effects`, `answers`."""
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
 
@@ -145,6 +161,11 @@ class SandboxStore:
                     elif effect.do == "remove":
                         connection.execute(
                             "delete from members where list_name = ? and key = ?", (list_name, effect.key)
+                        )
+                    elif effect.do == "send":
+                        connection.execute(
+                            "insert into messages values (?, ?, ?, ?, ?)",
+                            (effect.message_id, list_name, effect.key, effect.fields, request_id),
                         )
                     else:
                         connection.execute(

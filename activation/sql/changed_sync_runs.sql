@@ -8,6 +8,7 @@ select
     updates,
     removes,
     erases,
+    sends,
     delivered,
     rejected,
     suppressed,

@@ -1,4 +1,4 @@
--- The next operations of one lane, each with the denial or cap that forbids it, if any.
+-- The next operations of one lane, each with what forbids it, if anything: that it is too late, a denial, or a cap.
 -- Removals and erasures (lane 0) always pass.
 with
 
@@ -12,7 +12,8 @@ candidates as (
         payload,
         canonical_id,
         identifier_key,
-        attempts
+        attempts,
+        expires_at
     from operations
     where
         sync_name = :sync_name
@@ -34,6 +35,7 @@ select
     attempts,
     case
         when :lane = 0 then null
+        when expires_at <= :now then 'too_late'
         else coalesce(
             (
                 select 'denied_' || min(denials.reason)
@@ -64,6 +66,7 @@ select
                     )
             )
         )
-    end as denial
+    end as denial,
+    identifier_key
 from candidates
 order by operation_number

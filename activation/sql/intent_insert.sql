@@ -10,7 +10,8 @@ insert into operations (
     identifier_key,
     payload,
     payload_hash,
+    expires_at,
     state,
     ledger_seq
 )
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', ?)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', ?)

@@ -28,6 +28,7 @@ create table sync_runs (
     updates integer not null,
     removes integer not null,
     erases integer not null,
+    sends integer not null,
     delivered integer not null default 0,
     rejected integer not null default 0,
     suppressed integer not null default 0,
@@ -46,6 +47,7 @@ create index sync_runs_by_ledger_seq on sync_runs (ledger_seq);
 -- lane 0 (removals and erasures) leaves before lane 1. The payload is kept only while it may have to be sent again.
 -- former_hash and former_payload are what acknowledged had of the key before this was delivered: what undoing it needs.
 -- The payload of both is kept while the sync's undo_days last. superseded_at: what ended badly and was planned again since.
+-- The key of a send is its occurrence key, and expires_at is the moment from which on it does not leave any more.
 -- holds says whether acknowledged has the key once this was delivered: 1 for what a mode brings about, 0 for what
 -- takes a key out again.
 create table operations (
@@ -66,6 +68,7 @@ create table operations (
     receipt text,
     attempts integer not null default 0,
     not_before integer not null default 0,
+    expires_at integer,
     batch_id integer,
     finished_at integer,
     superseded_at integer,
@@ -184,6 +187,8 @@ create table plans (
     unique (sync_name, plan_number)
 );
 
+-- What a destination has acknowledged. Of messages: the occurrences that need nothing more, because theirs was delivered,
+-- or, with an empty hash, because it was too late for it, a person gave it up, or the sync began after it.
 create table acknowledged (
     sync_name text not null,
     destination_key text not null,

@@ -4,6 +4,8 @@ select
     (select count(*) from plan_changes where operation = 'update' and blocked_by is null) as updates,
     (select count(*) from plan_changes where operation = 'remove' and blocked_by is null) as removes,
     (select count(*) from plan_changes where operation = 'erase' and blocked_by is null) as erases,
+    (select count(*) from plan_changes where operation = 'send' and blocked_by is null) as sends,
+    (select count(*) from plan_forgotten) as forgotten,
     (select count(*) from plan_changes where is_foreign and blocked_by is null) as foreigners,
     (select count(*) from plan_changes where is_opt_out and blocked_by is null) as opt_outs,
     (select coalesce(sum(row_count), 0) from plan_desired)::bigint as desired_rows,

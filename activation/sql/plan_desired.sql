@@ -1,6 +1,7 @@
 -- One row per key that the source wants at the destination, with its canonical payload.
 -- {{ members }} are the source's rows, {{ members_table }} the name that the columns are known by; {{ key }},
--- {{ payload }} and {{ has_bad_value }} are expressions over the sync's mapped columns.
+-- {{ payload }} and {{ has_bad_value }} are expressions over the sync's mapped columns, {{ lives }} over a row says how
+-- long its operation may wait.
 create or replace temp table plan_desired as
 with
 
@@ -18,6 +19,7 @@ mapped as (
         {{ key }} as destination_key,
         {{ payload }} as payload,
         {{ has_bad_value }} as has_bad_value,
+        {{ lives }} as lives,
     from {{ members_table }}
     left join marts.profiles
         on profiles.canonical_id = {{ members_table }}.canonical_id
@@ -33,6 +35,7 @@ hashed as (
         payload,
         md5(payload) as payload_hash,
         has_bad_value,
+        lives,
     from mapped
 
 )
@@ -45,6 +48,7 @@ select
     min(identifier_key) as identifier_key,
     min(payload) as payload,
     min(payload_hash) as payload_hash,
+    min(lives) as lives,
     count(*) as row_count,
     case
         when destination_key is null then 'NULL_KEY'

@@ -6,6 +6,7 @@ select
     identifier_key,
     payload,
     payload_hash,
+    lives,
 from plan_changes
 where
     blocked_by is null

@@ -10,6 +10,7 @@ create table if not exists activation.sync_runs (
     updates bigint,
     removes bigint,
     erases bigint,
+    sends bigint,
     delivered bigint,
     rejected bigint,
     suppressed bigint,

@@ -18,6 +18,7 @@ insert into sync_runs (
     updates,
     removes,
     erases,
+    sends,
     ledger_seq
 )
 values (
@@ -40,5 +41,6 @@ values (
     :updates,
     :removes,
     :erases,
+    :sends,
     :ledger_seq
 )

@@ -143,9 +143,12 @@ def _print_status(summary: Summary) -> None:
             f"{audience.eligible:,} eligible; kept out: {counts(audience.excluded_by_reason) or 'none'}"
         )
     for sync in summary.syncs:
+        did = f"+{sync.adds} ~{sync.updates} -{sync.removes + sync.erases}"
+        if sync.sends:
+            did = f"{sync.sends} messages"
         typer.echo(
             f"sync       {sync.sync} to {sync.destination}: {sync.acknowledged:,} acknowledged; last run "
-            f"{sync.planned_at}: +{sync.adds} ~{sync.updates} -{sync.removes}, rejected {sync.rejected}, "
+            f"{sync.planned_at}: {did}, rejected {sync.rejected}, "
             f"suppressed {sync.suppressed}, waiting {sync.deferred}, in doubt {sync.in_doubt}"
         )
     for name, value in summary.freshness.items():

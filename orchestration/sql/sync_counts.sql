@@ -23,6 +23,8 @@ select
     last_runs.adds,
     last_runs.updates,
     last_runs.removes,
+    last_runs.erases,
+    last_runs.sends,
     last_runs.delivered,
     last_runs.rejected,
     last_runs.suppressed,

@@ -17,6 +17,7 @@ import pytest
 
 from activation.adapters.base import (
     Adapter,
+    AdapterConfig,
     Batch,
     Operation,
     OperationKind,
@@ -31,11 +32,12 @@ from activation.sandbox.app import SandboxRules
 from activation.sandbox.faults import AFTER_COMMIT, CERTAINLY_NOT_DONE, Fault, FaultName
 from activation.sandbox.server import SandboxServer
 
-ADD, UPDATE, REMOVE, ERASE = (
+ADD, UPDATE, REMOVE, ERASE, SEND = (
     OperationKind.ADD,
     OperationKind.UPDATE,
     OperationKind.REMOVE,
     OperationKind.ERASE,
+    OperationKind.SEND,
 )
 SECRET = "zz-secret-41c"
 NASTY = (
@@ -50,12 +52,16 @@ NASTY = (
 
 @dataclass(frozen=True)
 class Place:
-    """One destination: its settings, the files around it, and (key -> fields) of what it holds."""
+    """One destination: its settings, the files around it, (key -> fields) of what it holds, what it sent."""
 
     settings: Mapping[str, object]
     folder: Path
     held: Callable[[], dict[str, object]]
+    sent: Callable[[], list[object]]
     sandbox: SandboxServer | None = None
+
+    def config(self, type_name: str) -> AdapterConfig:
+        return adapter_types()[type_name].config_type.model_validate(self.settings)
 
     def adapter(self, type_name: str) -> Adapter:
         kind = adapter_types()[type_name]
@@ -65,7 +71,7 @@ class Place:
             lambda: self.sandbox.url if self.sandbox else "",
             lambda name: f"{SECRET}-{name}",
         )
-        return kind.build(kind.config_type.model_validate(self.settings), surroundings)
+        return kind.build(self.config(type_name), surroundings)
 
 
 @contextmanager
@@ -77,6 +83,7 @@ def webhook_place(folder: Path) -> Iterator[Place]:
             settings,
             folder,
             lambda: {key: json.loads(fields) for key, fields in sandbox.store.members("l")},
+            lambda: [json.loads(str(f)) for (f,) in sandbox.store.query("select fields from messages")],
             sandbox,
         )
 
@@ -84,11 +91,15 @@ def webhook_place(folder: Path) -> Iterator[Place]:
 @contextmanager
 def file_place(folder: Path) -> Iterator[Place]:
     def held() -> dict[str, object]:
-        adapter = Place({}, folder, dict).adapter("file")
+        adapter = Place({}, folder, dict, list).adapter("file")
         listed = asyncio.run(adapter.list_members(target("file", "mirror")))
         return {key: json.loads(fields) for key, fields in listed.items()}
 
-    yield Place({}, folder, held)
+    def sent() -> list[object]:
+        files = sorted((folder / "files").rglob("*.jsonl"))
+        return [json.loads(line)["fields"] for file in files for line in file.read_text().splitlines()]
+
+    yield Place({}, folder, held, sent)
 
 
 PLACES = {"webhook": webhook_place, "file": file_place}
@@ -144,8 +155,7 @@ def test_every_adapter_has_a_place_in_this_suite() -> None:
 
 
 def test_capabilities_are_data_that_make_sense(type_name: str, place: Place) -> None:
-    kind = adapter_types()[type_name]
-    can = kind.capabilities(kind.config_type.model_validate(place.settings))
+    can = adapter_types()[type_name].capabilities(place.config(type_name))
 
     assert can.modes
     assert can.modes <= MODES.keys()
@@ -187,6 +197,22 @@ def test_the_same_batch_twice_is_done_once(type_name: str, place: Place) -> None
 
     assert kinds(first) == kinds(second) == [OutcomeKind.DELIVERED]
     assert place.held() == {"a": {"name": "n"}}
+
+
+def test_a_message_is_sent_once_for_its_id_and_changes_no_member(type_name: str, place: Place) -> None:
+    if "append" not in adapter_types()[type_name].capabilities(place.config(type_name)).modes:
+        pytest.skip(f"{type_name} sends no messages")
+    there = target(type_name, "append")
+    fields = [{"key": f"{name}@x.org", "name": name} for name in ("ann", "bob")]
+    once = batch(there, 1, *((SEND, f"occurrence-{number}", each) for number, each in enumerate(fields)))
+
+    answers = deliver(
+        place.adapter(type_name), once, once, batch(there, 2, (SEND, "occurrence-0", fields[0]))
+    )
+
+    assert [kinds(each) for each in answers] == [[OutcomeKind.DELIVERED] * len(each) for each in answers]
+    assert place.sent() == [*fields, fields[0]], "another operation is another message"
+    assert place.held() == {}
 
 
 @pytest.mark.parametrize(
@@ -282,5 +308,23 @@ def test_what_is_unknown_is_found_by_reading_back(tmp_path: Path, fault: FaultNa
                 await adapter.deliver(once)
                 absent = replace(once.operations[0], destination_key="b")
                 return await adapter.read_back(replace(once, operations=(*once.operations, absent)))
+
+        assert kinds(asyncio.run(ask())) == [OutcomeKind.DELIVERED, OutcomeKind.DEFERRED]
+
+
+@pytest.mark.parametrize("fault", AFTER_COMMIT)
+def test_a_message_whose_answer_was_lost_is_found_by_its_id(tmp_path: Path, fault: FaultName) -> None:
+    with webhook_place(tmp_path) as place:
+        assert place.sandbox is not None
+        there = target("webhook", "append")
+        once = batch(there, 1, (SEND, "occurrence", {"key": "ann@x.org"}))
+        place.sandbox.faults.add(Fault(fault, hold=1.0))
+        adapter = place.adapter("webhook")
+
+        async def ask() -> Sequence[Outcome]:
+            async with adapter:
+                await adapter.deliver(once)
+                another = replace(once.operations[0], operation_id="another")
+                return await adapter.read_back(replace(once, operations=(*once.operations, another)))
 
         assert kinds(asyncio.run(ask())) == [OutcomeKind.DELIVERED, OutcomeKind.DEFERRED]

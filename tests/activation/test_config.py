@@ -29,8 +29,8 @@ def test_the_syncs_of_the_project_are_valid() -> None:
         ),
         (
             "mode: mirror",
-            "mode: append",
-            r"mode: Input should be 'insert', .*; found 'append'",
+            "mode: mirrored",
+            r"mode: Input should be 'insert', .*; found 'mirrored'",
         ),
         (
             "key: email",

@@ -65,15 +65,18 @@ def test_a_field_is_made_as_the_mapping_says(world: World, field: str, expected:
         ),
         (
             "x: {column: order_count, when_null: send, transform: [lower]}",
-            "mapping.x.transform: 'lower' takes VARCHAR, and what it gets of column 'order_count' is BIGINT",
+            "mapping.x.transform: 'lower' takes VARCHAR, and what it gets of 'order_count' is BIGINT",
         ),
         (
             "x: {column: first_name, when_null: send, transform: [lower, date]}",
             "mapping.x.transform: 'date' takes TIMESTAMP or DATE",
         ),
         ("x: {column: first_name}", "mapping.x.when_null: missing; say send, omit or default"),
-        ("x: {when_null: send}", "mapping.x: expected one of column and value"),
-        ("x: {column: first_name, value: a, when_null: send}", "mapping.x: expected one of column and value"),
+        ("x: {when_null: send}", "mapping.x: expected one of column, property and value"),
+        (
+            "x: {column: first_name, value: a, when_null: send}",
+            "mapping.x: expected one of column, property and value",
+        ),
         (
             "x: {column: first_name, when_null: default}",
             "mapping.x: default: expected with when_null: default",
@@ -144,9 +147,12 @@ def test_profiles_are_sent_to_the_preferred_address_that_consent_allows(world: W
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("{channel: email}", "source: expected one of audience, profiles, found none"),
+        ("{channel: email}", "source: expected one of audience, profiles, events, found none"),
         ("{audience: a, profiles: reachable, channel: email}", "found audience, profiles"),
-        ("{profiles: reachable, channel: email}", "source: purpose: expected with profiles, and only there"),
+        (
+            "{profiles: reachable, channel: email}",
+            "source: purpose: expected with profiles or events, and only there",
+        ),
         ("{audience: a}", "source.channel: missing; add it"),
         (
             "{profiles: all, purpose: p, channel: email}",

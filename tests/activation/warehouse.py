@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 
 import duckdb
@@ -28,6 +29,18 @@ create or replace table marts.profiles (
     phone varchar, first_seen_at timestamp, last_seen_at timestamp, order_count bigint, lifetime_value double,
     first_order_at timestamp, last_order_at timestamp, is_loyal boolean, birth_date date
 );
+create or replace table marts.event_stream (
+    event_id varchar, canonical_id varchar, event_name varchar, source_system varchar, properties varchar,
+    occurred_at timestamp, received_at timestamp
+);
+create or replace table marts.identity_redirects (
+    canonical_id varchar primary key, current_canonical_id varchar, first_published_in bigint
+);
+create or replace view marts.identity_first_ids as
+select current_canonical_id as canonical_id, arg_min(canonical_id, first_published_in) as first_canonical_id
+from marts.identity_redirects
+where current_canonical_id is not null
+group by current_canonical_id;
 create or replace table marts.suppressions (
     identifier_key varchar, identifier_type varchar, channel varchar, reason varchar, suppressed_at timestamp,
     source_system varchar
@@ -86,12 +99,67 @@ def set_members(
             "insert into marts.audience_memberships values (?, ?, ?, 'email', ?, ?, 'granted', '2010-12-01')",
             [audience, person.name, channel, key_of(person.address), person.address],
         )
+        publish_id(warehouse, person.name)
         warehouse.execute("delete from marts.profiles where canonical_id = ?", [person.name])
         warehouse.execute(
             "insert into marts.profiles (canonical_id, first_name, country_code, lifetime_value, order_count)"
             " values (?, ?, ?, ?, 1)",
             [person.name, person.name.title(), person.country, person.lifetime_value],
         )
+
+
+def publish_id(warehouse: duckdb.DuckDBPyConnection, name: str, *, stands_for: str | None = None) -> None:
+    """Publish an id, unless it was before; it is a person's own until `stands_for` another's."""
+    warehouse.execute(
+        "insert into marts.identity_redirects select ?, ?, (select count(*) from marts.identity_redirects)"
+        " on conflict do nothing",
+        [name, name],
+    )
+    if stands_for is not None:
+        warehouse.execute(
+            "update marts.identity_redirects set current_canonical_id = ? where canonical_id = ?",
+            [stands_for, name],
+        )
+
+
+def keep_out(
+    warehouse: duckdb.DuckDBPyConnection, names: Iterable[str], *, audience: str = "new_customers"
+) -> None:
+    """Let these people, and nobody else, belong to the audience at email but not be reachable."""
+    warehouse.execute("delete from marts.audience_exclusions where audience_name = ?", [audience])
+    for name in names:
+        publish_id(warehouse, name)
+        warehouse.execute(
+            "insert into marts.audience_exclusions values (?, ?, 'email', 'no_consent')", [audience, name]
+        )
+
+
+def make_reachable(warehouse: duckdb.DuckDBPyConnection, person: Person, *, decision: str = "allow") -> None:
+    """Give a person her address, allowed or denied for marketing at email."""
+    warehouse.execute("delete from marts.contact_points where canonical_id = ?", [person.name])
+    warehouse.execute(
+        "insert into marts.contact_points values (?, 'email', 'marketing', 'email', ?, ?, ?, ?, true)",
+        [
+            person.name, key_of(person.address), person.address, decision,
+            "granted" if decision == "allow" else "withdrawn",
+        ],
+    )  # fmt: skip
+
+
+def note_event(
+    warehouse: duckdb.DuckDBPyConnection,
+    event_id: str,
+    person: str,
+    *,
+    at: datetime,
+    name: str = "order_completed",
+    properties: str = "{}",
+) -> None:
+    """An event of a person, as the marts have it."""
+    warehouse.execute(
+        "insert into marts.event_stream values (?, ?, ?, 'shop', ?, ?, ?)",
+        [event_id, person, name, properties, at.replace(tzinfo=None), at.replace(tzinfo=None)],
+    )
 
 
 def withdraw(warehouse: duckdb.DuckDBPyConnection, address: str, *, channel: str = "email") -> None:

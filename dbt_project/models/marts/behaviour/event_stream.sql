@@ -4,23 +4,35 @@ with events as (
 
 ),
 
-event_stream as (
+events_identified as (
 
     select
         event_id,
-        event_name,
-        contract_version,
-        source_system,
-        channel,
-        user_id,
-        account_id,
-        anonymous_id,
-        session_id,
-        campaign_id,
-        properties,
-        occurred_at,
-        received_at
+        canonical_id
+    from {{ ref('int_events_identified') }}
+
+),
+
+event_stream as (
+
+    select
+        events.event_id,
+        events_identified.canonical_id,
+        events.event_name,
+        events.contract_version,
+        events.source_system,
+        events.channel,
+        events.user_id,
+        events.account_id,
+        events.anonymous_id,
+        events.session_id,
+        events.campaign_id,
+        events.properties,
+        events.occurred_at,
+        events.received_at
     from events
+    left join events_identified
+        on events.event_id = events_identified.event_id
 
 )
 
