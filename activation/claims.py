@@ -59,6 +59,17 @@ class Claim:
     wait_until: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Stranded:
+    """An unanswered batch that nobody works on; `is_listed`: its operations are noted as in doubt already."""
+
+    batch_id: int
+    token: int
+    first_sent_at: datetime
+    last_sent_at: datetime
+    is_listed: bool
+
+
 def claim(
     ledger: Ledger,
     sync: Sync,
@@ -95,39 +106,48 @@ def claim(
         return Claim(wait_until=None if not_before is None else from_micros(not_before))
 
 
-def stranded(ledger: Ledger, sync: Sync, *, worker: Worker, now: datetime) -> list[tuple[int, int, datetime]]:
-    """(batch_id, token, last attempt) of unanswered batches, oldest first.
-
-    Those whose worker is gone or whose lease has ended.
-    """
+def stranded(ledger: Ledger, sync: Sync, *, worker: Worker, now: datetime) -> list[Stranded]:
+    """Unanswered batches whose worker is gone or whose lease has ended, oldest first."""
     with ledger.read() as connection:
         rows = connection.execute(
-            "select batch_id, token, state, owner, lease_until, last_attempt_at from batches"
-            " where sync_name = ? and state in ('in_flight', 'unknown') order by batch_id",
+            "select batch_id, token, first_attempt_at, last_attempt_at, state, owner, lease_until"
+            " from batches where sync_name = ? and state in ('in_flight', 'unknown') order by batch_id",
             (sync.name,),
         ).fetchall()
     moment = to_micros(now)
     return [
-        (batch_id, token, from_micros(last_attempt_at))
-        for batch_id, token, state, owner, lease_until, last_attempt_at in rows
+        Stranded(
+            batch_id, token, from_micros(first_attempt_at), from_micros(last_attempt_at), state == "unknown"
+        )
+        for batch_id, token, first_attempt_at, last_attempt_at, state, owner, lease_until in rows
         if state == "unknown" or lease_until <= moment or not worker.is_alive(owner)
     ]
 
 
 def reclaim(
-    ledger: Ledger, sync: Sync, batch_id: int, *, token: int, worker: Worker, now: datetime
+    ledger: Ledger,
+    sync: Sync,
+    batch_id: int,
+    *,
+    token: int,
+    worker: Worker,
+    now: datetime,
+    sends: bool = True,
 ) -> ClaimedBatch | None:
-    """Take a stranded batch over with the same members, order and key; None if its token moved on."""
+    """Take a stranded batch over with the same members, order and key; None if its token moved on.
+
+    `sends`: it will be sent again. When it is only read back, the time since it was sent runs on.
+    """
     with ledger.write() as transaction:
         row = transaction.execute(
             "update batches set owner = ?, token = token + 1, lease_until = ?, attempts = attempts + 1,"
-            " last_attempt_at = ?, state = 'in_flight', ledger_seq = ?"
+            " last_attempt_at = coalesce(?, last_attempt_at), state = 'in_flight', ledger_seq = ?"
             " where batch_id = ? and token = ? and state <> 'settled'"
             " returning token, attempts, first_attempt_at, idempotency_key, sync_run_id",
             (
                 worker.name,
                 to_micros(now + worker.lease),
-                to_micros(now),
+                to_micros(now) if sends else None,
                 transaction.ledger_seq,
                 batch_id,
                 token,

@@ -7,6 +7,7 @@ import typer
 
 from activation import sync_commands
 from activation.command_line import ActivationContext, Json, one_line_errors, print_json
+from activation.sandbox.app import SandboxRules
 from activation.sandbox.server import serve_in_foreground
 from activation.sandbox.store import SandboxStore
 
@@ -27,10 +28,15 @@ def _sandbox_commands(context: ActivationContext) -> typer.Typer:
     @one_line_errors
     def serve(
         port: Annotated[int, typer.Option(help="Port on loopback.", min=0, max=65535)] = 8765,
+        seconds_to_finish: Annotated[
+            float | None,
+            typer.Option(help="Answer 202 with a receipt, and do the work so many seconds later.", min=0),
+        ] = None,
     ) -> None:
         """Serve the sandbox in the foreground until interrupted."""
+        rules = SandboxRules(seconds_to_finish=seconds_to_finish)
         typer.echo(f"The sandbox listens at http://127.0.0.1:{port}; stop it with Ctrl-C.", err=True)
-        serve_in_foreground(context.sandbox_path, clock=context.clock, port=port)
+        serve_in_foreground(context.sandbox_path, clock=context.clock, port=port, rules=rules)
 
     @app.command("members")
     @one_line_errors

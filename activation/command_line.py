@@ -126,6 +126,7 @@ def summary_line(report: SyncReport) -> str:
         f"{count} {label}"
         for label, count in (
             ("delivered", report.delivered),
+            ("accepted and not yet acknowledged", report.accepted),
             ("rejected", report.rejected),
             ("suppressed", report.suppressed),
             ("deferred", report.deferred),

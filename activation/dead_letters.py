@@ -71,18 +71,24 @@ def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: dat
     """Close what is in doubt without an answer: the next plan acts as if it had not been done.
 
     A message is given up for good instead: nobody may get it twice because a person tidied up.
-    Batches that still have a worker are left alone. Returns how many operations were closed.
+    Batches that still have a worker are left alone, and so is what was accepted and has time to be answered.
+    Returns how many operations were closed.
     """
     with ledger.write() as transaction:
         cursor = transaction.execute(
             "update operations set state = 'cancelled', is_open = null, payload = null, finished_at = ?,"
             " reason = 'discarded_' || coalesce(reason, 'in_doubt'), ledger_seq = ?"
-            " where sync_name = ? and state in ('in_doubt', 'accepted') and reason is coalesce(?, reason)"
-            " and batch_id in (select batch_id from batches where sync_name = ? and state = 'unknown')",
+            " where sync_name = ? and state = 'in_doubt' and reason is coalesce(?, reason)"
+            " and batch_id in (select batch_id from batches where sync_name = ? and (state = 'unknown'"
+            " or (state = 'settled' and accepted_at is not null)))",
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name),
         )
         transaction.execute(
             read_sql("occurrences_given_up"), {"ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
+        )
+        transaction.execute(
+            read_sql("batches_without_receipts"),
+            {"sync_name": sync_name, "ledger_seq": transaction.ledger_seq},
         )
         transaction.execute(
             "update batches set state = 'settled', ledger_seq = ? where sync_name = ? and state = 'unknown'"

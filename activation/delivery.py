@@ -15,7 +15,8 @@ from activation.claims import ClaimedBatch, Limits, Worker, claim, extend, may_s
 from activation.config import Sync
 from activation.ledger import Ledger
 from activation.limits import RateWindows
-from activation.outcomes import record
+from activation.outcomes import Recorded, record
+from activation.receipts import believed
 from activation.sync_file import Retry
 from activation.times import Clock
 
@@ -34,6 +35,7 @@ class Patience:
     operation_attempts: int = 5
     lease: timedelta = timedelta(seconds=120)
     denials_max_age: timedelta = timedelta(hours=24)
+    answers: timedelta = timedelta(seconds=60)  # how long a run waits for answers to what was accepted
 
     def as_told(self, retry: Retry) -> "Patience":
         """The same, but for what a sync's file says."""
@@ -42,6 +44,7 @@ class Patience:
             "failures_in_a_row": retry.failures_in_a_row,
             "first_wait": _seconds(retry.first_wait_seconds),
             "longest_wait": _seconds(retry.longest_wait_seconds),
+            "answers": _seconds(retry.answers_seconds),
         }
         return replace(self, **{name: value for name, value in told.items() if value is not None})
 
@@ -85,43 +88,74 @@ class Delivery:
     """How delivering one sync ended; `stopped` says why it ended early."""
 
     delivered: int = 0
+    accepted: int = 0
     rejected: int = 0
     deferred: int = 0
     unknown: int = 0
     batches: int = 0
     sync_run_ids: set[str] = field(default_factory=set)
     stopped: str | None = None
+    retry_after: timedelta = timedelta(0)
     _failures: int = field(default=0, repr=False)
+
+    def note(self, recorded: Recorded, sync_run_id: str) -> None:
+        """Count what one batch came to."""
+        self.batches += 1
+        self.sync_run_ids.add(sync_run_id)
+        self._count(recorded)
+
+    def add(self, other: "Delivery") -> None:
+        """Count what another part of the same run came to; the latter says whether it stopped."""
+        self.batches += other.batches
+        self.sync_run_ids |= other.sync_run_ids
+        self._count(other)
+        self.stopped = other.stopped or self.stopped
+        self.retry_after = other.retry_after
+
+    def _count(self, found: "Recorded | Delivery") -> None:
+        self.delivered += found.delivered
+        self.accepted += found.accepted
+        self.rejected += found.rejected
+        self.deferred += found.deferred
+        self.unknown += found.unknown
 
 
 async def recover(sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine) -> Delivery:
     """Settle every stranded batch of a sync before anything new is planned.
 
     With the same key if the destination still remembers it and the gate still lets every member pass, else
-    by reading back, else not at all: then it stays listed as in doubt.
+    by reading back, else not at all: then it is listed as in doubt, and stays so.
     """
     result = Delivery()
     worker = engine.worker()
-    for batch_id, token, last_attempt_at in stranded(ledger, sync, worker=worker, now=engine.clock()):
-        may_send = may_send_again(ledger, sync, batch_id)
-        if not destination.capabilities.can_read_back and not (
-            may_send and destination.capabilities.idempotency_lifetime
-        ):
+    for batch in stranded(ledger, sync, worker=worker, now=engine.clock()):
+        may_send = may_send_again(ledger, sync, batch.batch_id)
+        knows_keys = may_send and destination.capabilities.idempotency_lifetime is not None
+        if batch.is_listed and not knows_keys and not destination.capabilities.can_read_back:
             continue
-        settled_at = last_attempt_at + destination.capabilities.read_back_settles
+        settled_at = batch.last_sent_at + destination.capabilities.read_back_settles
         await _wait_for_room(destination.windows, engine)
-        claimed = reclaim(ledger, sync, batch_id, token=token, worker=worker, now=engine.clock())
+        sends = may_send and _key_is_alive(batch.first_sent_at, destination.capabilities, engine.clock())
+        claimed = reclaim(
+            ledger, sync, batch.batch_id, token=batch.token, worker=worker, now=engine.clock(), sends=sends
+        )
         if claimed is None:
             continue
         engine.at("in_recovery")
-        if may_send and _key_is_alive(claimed, destination.capabilities, engine.clock()):
+        if sends:
             outcomes = await _settle_unknown(claimed, ledger, destination, engine)
         elif destination.capabilities.can_read_back:
             # what was on its way when its worker died may only now be done
             await engine.sleep(max(0.0, (settled_at - engine.clock()).total_seconds()))
-            outcomes = await destination.adapter.read_back(claimed.batch)
+            outcomes = believed(
+                await destination.adapter.read_back(claimed.batch),
+                sent_at=batch.last_sent_at,
+                capabilities=destination.capabilities,
+                now=engine.clock(),
+            )
         else:
-            outcomes = [Outcome(OutcomeKind.UNKNOWN, "key_expired", concerns_batch=True)] * len(
+            reason = "key_expired" if knows_keys else "no_answer"
+            outcomes = [Outcome(OutcomeKind.UNKNOWN, reason, concerns_batch=True)] * len(
                 claimed.batch.operations
             )
         _note(result, ledger, claimed, outcomes, engine)
@@ -200,7 +234,7 @@ async def _settle_unknown(
     for attempt in range(1, engine.patience.unknown_attempts):
         if not any(outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes):
             return outcomes
-        if not _key_is_alive(claimed, destination.capabilities, engine.clock()):
+        if not _key_is_alive(claimed.first_attempt_at, destination.capabilities, engine.clock()):
             break
         await engine.sleep(engine.patience.wait(attempt, claimed.batch.idempotency_key).total_seconds())
         await _wait_for_room(destination.windows, engine)
@@ -234,13 +268,10 @@ def _note(
         wait=engine.patience.wait(max(1, result._failures), claimed.batch.idempotency_key),
         max_attempts=engine.patience.operation_attempts,
     )
-    result.batches += 1
-    result.sync_run_ids.add(claimed.sync_run_id)
-    result.delivered += recorded.delivered
-    result.rejected += recorded.rejected
-    result.deferred += recorded.deferred
-    result.unknown += recorded.unknown
-    engine.progress(claimed.batch.target.sync_name, recorded.delivered + recorded.rejected)
+    result.note(recorded, claimed.sync_run_id)
+    engine.progress(
+        claimed.batch.target.sync_name, recorded.delivered + recorded.accepted + recorded.rejected
+    )
 
 
 async def _wait_for_room(windows: RateWindows, engine: Engine) -> None:
@@ -249,9 +280,9 @@ async def _wait_for_room(windows: RateWindows, engine: Engine) -> None:
         await engine.sleep(wait.total_seconds())
 
 
-def _key_is_alive(claimed: ClaimedBatch, capabilities: Capabilities, now: datetime) -> bool:
+def _key_is_alive(first_sent_at: datetime, capabilities: Capabilities, now: datetime) -> bool:
     lifetime = capabilities.idempotency_lifetime
-    return lifetime is not None and now - claimed.first_attempt_at < lifetime * SAFE_SHARE_OF_LIFETIME
+    return lifetime is not None and now - first_sent_at < lifetime * SAFE_SHARE_OF_LIFETIME
 
 
 def _failed_whole(outcome: Outcome) -> bool:

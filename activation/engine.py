@@ -11,7 +11,7 @@ import httpx
 
 from activation import gate, plans, undo
 from activation.config import Sync
-from activation.delivery import Delivery, Engine, OpenDestination, deliver, recover
+from activation.delivery import Delivery, Engine, OpenDestination
 from activation.errors import DestinationDownError, PlanOutdatedError, PlanRefusedError
 from activation.guards import SourceState
 from activation.intents import RunCounts, SyncRun, finish_run, open_run
@@ -20,6 +20,7 @@ from activation.planner import Plan, forgotten_keys, noted_keys, plan_sync, plan
 from activation.plans import StoredPlan
 from activation.projection import project
 from activation.reports import SyncReport
+from activation.resolving import deliver_and_wait, settle_former
 
 PLANS_BEFORE_GIVING_UP = 3
 
@@ -88,9 +89,7 @@ class _Run:
         sync, ledger, engine = self.sync, self.ledger, self.engine
         gate.ensure_route(ledger, sync.name, sync.route, now=engine.clock())
         async with self.destination.adapter as adapter:
-            recovered = await recover(sync, ledger=ledger, destination=self.destination, engine=engine)
-            for sync_run_id in sorted(recovered.sync_run_ids):
-                finish_run(ledger, sync_run_id, now=engine.clock())
+            recovered = await settle_former(sync, ledger=ledger, destination=self.destination, engine=engine)
             if reason := gate.freeze_of(ledger, sync.name):
                 # nothing is planned: what a rollback has written must not be superseded
                 project(self.warehouse, ledger)
@@ -103,7 +102,7 @@ class _Run:
             delivery = Delivery(stopped=recovered.stopped)
             if run is not None and recovered.stopped is None:
                 engine.at("after_intents")
-                delivery = await deliver(
+                delivery = await deliver_and_wait(
                     sync,
                     ledger=ledger,
                     destination=self.destination,
@@ -243,7 +242,7 @@ def _report(
     plan_id: str | None,
     refused: str | None,
 ) -> SyncReport:
-    found = counts or RunCounts(0, 0, 0, 0, 0, {})
+    found = counts or RunCounts(0, 0, 0, 0, 0, 0, {})
     return SyncReport(
         sync_name=sync.name,
         destination=sync.destination.name,
@@ -259,6 +258,7 @@ def _report(
         blocked=plan.blocked,
         held_back=plan.held_back,
         delivered=found.delivered,
+        accepted=found.accepted,
         rejected=found.rejected,
         suppressed=found.suppressed,
         deferred=found.deferred,

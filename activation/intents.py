@@ -47,6 +47,7 @@ class RunCounts:
     rejected: int
     suppressed: int
     deferred: int
+    accepted: int
     in_doubt: int
     reasons: dict[str, dict[str, int]]
 
@@ -170,7 +171,10 @@ def undo_until(sync: Sync, now: datetime) -> int | None:
 
 
 def finish_run(ledger: Ledger, sync_run_id: str, *, now: datetime) -> RunCounts:
-    """Close the run when none of its operations can still be claimed; store and return its counts."""
+    """Close the run when none of its operations can still be claimed; store and return its counts.
+
+    Asked again when an answer came later: the counts are new, the moment of the end stays.
+    """
     with ledger.write() as transaction:
         rows = transaction.execute(read_sql("run_counts"), (sync_run_id,)).fetchall()
         totals: dict[str, int] = {}
@@ -185,15 +189,17 @@ def finish_run(ledger: Ledger, sync_run_id: str, *, now: datetime) -> RunCounts:
             rejected=totals.get("rejected", 0) + totals.get("expired", 0),
             suppressed=totals.get("suppressed", 0),
             deferred=totals.get("deferred", 0) + totals.get("planned", 0),
-            in_doubt=totals.get("in_doubt", 0) + totals.get("in_flight", 0) + totals.get("accepted", 0),
+            accepted=totals.get("accepted", 0),
+            in_doubt=totals.get("in_doubt", 0) + totals.get("in_flight", 0),
             reasons=reasons,
         )
         transaction.execute(
-            "update sync_runs set delivered = ?, rejected = ?, suppressed = ?, deferred = ?, in_doubt = ?,"
-            " finished_at = ?, ledger_seq = ? where sync_run_id = ?",
+            "update sync_runs set delivered = ?, rejected = ?, suppressed = ?, deferred = ?, accepted = ?,"
+            " in_doubt = ?, finished_at = case when ? = 0 then coalesce(finished_at, ?) end, ledger_seq = ?"
+            " where sync_run_id = ?",
             (
-                counts.delivered, counts.rejected, counts.suppressed, counts.deferred, counts.in_doubt,
-                None if counts.deferred else to_micros(now), transaction.ledger_seq, sync_run_id,
+                counts.delivered, counts.rejected, counts.suppressed, counts.deferred, counts.accepted,
+                counts.in_doubt, counts.deferred, to_micros(now), transaction.ledger_seq, sync_run_id,
             ),
         )  # fmt: skip
     return counts

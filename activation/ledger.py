@@ -23,7 +23,7 @@ from activation.errors import (
 )
 
 APPLICATION_ID = 0x43445031  # "CDP1": tells a ledger from any other SQLite file
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)

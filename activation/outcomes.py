@@ -1,7 +1,7 @@
 """Records what a destination answered. Only `delivered` advances the acknowledged state."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from activation.adapters.base import Outcome, OutcomeKind
@@ -16,6 +16,7 @@ class Recorded:
     """How one attempt ended. `is_late`: the lease had been lost, so the answer was only kept as evidence."""
 
     delivered: int = 0
+    accepted: int = 0
     rejected: int = 0
     deferred: int = 0
     unknown: int = 0
@@ -35,14 +36,17 @@ def record(
 
     While any outcome is unknown the batch stays whole, so that the same key can carry the same body again. A
     deferred operation may be claimed again after its own `retry_after`, else after `wait`; one that was
-    deferred `max_attempts` times for its own fault is given up as a dead letter (state `expired`).
+    deferred `max_attempts` times for its own fault is given up as a dead letter (state `expired`). An
+    accepted one keeps its receipt until `receipts` closes it; one without a receipt is unknown.
     """
     members = claimed.batch.operations
+    outcomes = [_with_receipt(outcome) for outcome in outcomes]
     if len(outcomes) != len(members):
         raise ValueError(f"expected one outcome for each of {len(members)} operations, found {len(outcomes)}")
     counts = {kind: sum(outcome.kind is kind for outcome in outcomes) for kind in OutcomeKind}
     recorded = Recorded(
-        delivered=counts[OutcomeKind.DELIVERED] + counts[OutcomeKind.ACCEPTED],
+        delivered=counts[OutcomeKind.DELIVERED],
+        accepted=counts[OutcomeKind.ACCEPTED],
         rejected=counts[OutcomeKind.REJECTED],
         deferred=counts[OutcomeKind.DEFERRED],
         unknown=counts[OutcomeKind.UNKNOWN],
@@ -52,7 +56,9 @@ def record(
             "select 1 from batches where batch_id = ? and token = ? and state = 'in_flight'",
             (claimed.batch.batch_id, claimed.token),
         ).fetchone()
-        _note_attempt(transaction, claimed, recorded, outcomes, is_late=owned is None, now=now)
+        reason = next((outcome.reason for outcome in outcomes if outcome.reason), None)
+        found = replace(recorded, is_late=owned is None)
+        note_attempt(transaction, claimed.batch.batch_id, claimed.token, found, reason=reason, now=now)
         if owned is None:
             return Recorded(is_late=True)
         if counts[OutcomeKind.DELIVERED] == len(members):
@@ -66,8 +72,9 @@ def record(
             )
         else:
             _record_each(transaction, claimed, outcomes, now=now, wait=wait, max_attempts=max_attempts)
-        _acknowledge(transaction, claimed, now)
-        _settle(transaction, claimed, is_settled=recorded.unknown == 0)
+        batch_id = claimed.batch.batch_id
+        acknowledge(transaction, batch_id, keeps_payloads=claimed.keeps_payloads, now=now)
+        _settle(transaction, batch_id, recorded, now)
     return recorded
 
 
@@ -92,22 +99,21 @@ def _record_each(
                 "state": state,
                 "reason": outcome.reason,
                 "receipt": outcome.receipt,
-                "attempt": 0 if outcome.concerns_batch else 1,
+                "attempt": int(not outcome.concerns_batch and outcome.kind is not OutcomeKind.ACCEPTED),
                 "not_before": not_before,
                 "finished_at": finished_at,
                 "ledger_seq": transaction.ledger_seq,
             }
         )
     transaction.connection.executemany(read_sql("outcome_update"), changes)
-    transaction.execute(
-        read_sql("dead_letters"),
-        {
-            "batch_id": batch_id,
-            "max_attempts": max_attempts,
-            "finished_at": to_micros(now),
-            "ledger_seq": transaction.ledger_seq,
-        },
-    )
+    give_up(transaction, batch_id, max_attempts=max_attempts, now=now)
+
+
+def _with_receipt(outcome: Outcome) -> Outcome:
+    """The same, unless nobody could ever ask what became of it."""
+    if outcome.kind is OutcomeKind.ACCEPTED and not outcome.receipt:
+        return replace(outcome, kind=OutcomeKind.UNKNOWN, reason="accepted_without_receipt")
+    return outcome
 
 
 def _next_state(
@@ -123,35 +129,62 @@ def _next_state(
     return "deferred", to_micros(now + (wait if outcome.retry_after is None else outcome.retry_after)), None
 
 
-def _acknowledge(transaction: Transaction, claimed: ClaimedBatch, now: datetime) -> None:
+def _settle(transaction: Transaction, batch_id: int, recorded: Recorded, now: datetime) -> None:
+    is_settled = recorded.unknown == 0
+    transaction.execute(
+        read_sql("batch_settle"),
+        {
+            "batch_id": batch_id,
+            "state": "settled" if is_settled else "unknown",
+            "accepted_now": to_micros(now) if recorded.accepted else None,
+            "ledger_seq": transaction.ledger_seq,
+        },
+    )
+    touch_run_of(transaction, batch_id)
+    if is_settled:
+        let_go(transaction, batch_id)
+
+
+def give_up(transaction: Transaction, batch_id: int, *, max_attempts: int, now: datetime) -> None:
+    """Make a dead letter of what was put off too often."""
+    transaction.execute(
+        read_sql("dead_letters"),
+        {
+            "batch_id": batch_id,
+            "max_attempts": max_attempts,
+            "finished_at": to_micros(now),
+            "ledger_seq": transaction.ledger_seq,
+        },
+    )
+
+
+def acknowledge(transaction: Transaction, batch_id: int, *, keeps_payloads: bool, now: datetime) -> None:
     """Bring the acknowledged state to what this transaction marked delivered."""
     values = {
-        "batch_id": claimed.batch.batch_id,
+        "batch_id": batch_id,
         "ledger_seq": transaction.ledger_seq,
         "now": to_micros(now),
-        "keeps_payloads": claimed.keeps_payloads,
+        "keeps_payloads": keeps_payloads,
     }
-    if claimed.keeps_payloads:
+    if keeps_payloads:
         transaction.execute(read_sql("acknowledge_former"), values)
     transaction.execute(read_sql("acknowledge_writes"), values)
     transaction.execute(read_sql("acknowledge_removals_note"), values)
     transaction.execute(read_sql("acknowledge_removals"), values)
 
 
-def _settle(transaction: Transaction, claimed: ClaimedBatch, *, is_settled: bool) -> None:
-    batch_id = claimed.batch.batch_id
-    transaction.execute(
-        "update batches set state = ?, ledger_seq = ? where batch_id = ?",
-        ("settled" if is_settled else "unknown", transaction.ledger_seq, batch_id),
-    )
+def touch_run_of(transaction: Transaction, batch_id: int) -> None:
+    """Stamp the run of a batch; while something of the batch is put off, the run has not ended."""
     transaction.execute(
         "update sync_runs set ledger_seq = ?, finished_at = case when exists (select 1 from operations"
         " where batch_id = ? and state = 'deferred') then null else finished_at end where sync_run_id ="
         " (select sync_run_id from batches where batch_id = ?)",
         (transaction.ledger_seq, batch_id, batch_id),
     )
-    if not is_settled:
-        return
+
+
+def let_go(transaction: Transaction, batch_id: int) -> None:
+    """What a batch that need not stay whole keeps no longer: caps, payloads, members that were put off."""
     transaction.execute(
         "delete from cap_uses where operation_id in (select operation_id from operations"
         " where batch_id = ? and state in ('rejected', 'deferred', 'expired'))",
@@ -163,25 +196,25 @@ def _settle(transaction: Transaction, claimed: ClaimedBatch, *, is_settled: bool
         (batch_id,),
     )
     transaction.execute(
-        "update operations set batch_id = null where batch_id = ? and state = 'deferred'",
+        "update operations set batch_id = null, receipt = null where batch_id = ? and state = 'deferred'",
         (batch_id,),
     )
 
 
-def _note_attempt(
+def note_attempt(
     transaction: Transaction,
-    claimed: ClaimedBatch,
+    batch_id: int,
+    token: int,
     recorded: Recorded,
-    outcomes: Sequence[Outcome],
     *,
-    is_late: bool,
+    reason: str | None,
     now: datetime,
 ) -> None:
-    reason = next((outcome.reason for outcome in outcomes if outcome.reason), None)
+    """Keep what an attempt, or a look at its receipts, answered."""
     transaction.execute(
-        "insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            claimed.batch.batch_id, claimed.token, to_micros(now), recorded.delivered, recorded.rejected,
-            recorded.deferred, recorded.unknown, reason, int(is_late),
+            batch_id, token, to_micros(now), recorded.delivered, recorded.accepted, recorded.rejected,
+            recorded.deferred, recorded.unknown, reason, int(recorded.is_late),
         ),
     )  # fmt: skip

@@ -38,7 +38,7 @@ _SYNC_RUNS = _Part(
         ("finished_at", _TIME), ("adds", _WHOLE), ("updates", _WHOLE), ("removes", _WHOLE),
         ("erases", _WHOLE), ("sends", _WHOLE),
         ("delivered", _WHOLE), ("rejected", _WHOLE), ("suppressed", _WHOLE), ("deferred", _WHOLE),
-        ("in_doubt", _WHOLE), ("ledger_seq", _WHOLE),
+        ("accepted", _WHOLE), ("in_doubt", _WHOLE), ("ledger_seq", _WHOLE),
     ),
 )  # fmt: skip
 _OPERATIONS = _Part(

@@ -53,9 +53,10 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
             of_plan = f"  plan {run.plan_id}" if run.plan_id else ""
             sent = f" sent {run.sends:,}" if run.sends else ""
             undoes = f"  takes back {run.undoes}" if run.undoes else ""
+            accepted = f", {run.accepted:,} accepted" if run.accepted else ""
             typer.echo(
                 f"{run.planned_at:%Y-%m-%d %H:%M}  {run.sync_run_id}  +{run.adds:,} ~{run.updates:,} "
-                f"-{run.removes + run.erases:,}{sent}  {run.delivered:,} delivered{of_plan}{undoes}"
+                f"-{run.removes + run.erases:,}{sent}  {run.delivered:,} delivered{accepted}{of_plan}{undoes}"
             )
 
     @app.command("rollback")

@@ -10,13 +10,15 @@ from activation.guards import GuardStop
 class SyncReport:
     """What one run of a sync did.
 
-    adds + updates + removes + erases + sends = delivered + rejected + suppressed + deferred + in_doubt.
+    adds + updates + removes + erases + sends
+    = delivered + accepted + rejected + suppressed + deferred + in_doubt.
 
     `noted`: occurrences that were there before a sync of messages began. The counts of operations are those
-    written as intents. `guards` or `error` say why something was left undone; `plan_id` is then the plan that
-    waits for a person, and otherwise the approved one that was applied. `refused` says why a plan that was
-    approved could not be applied any more. `recovered` counts operations of former runs whose outcome became
-    known before this plan.
+    written as intents. `accepted` is what the destination took and has not acknowledged yet. `guards` or
+    `error` say why something was left undone; `plan_id` is then the plan that waits for a person, and
+    otherwise the approved one that was applied. `refused` says why a plan that was approved could not be
+    applied any more. `recovered` counts operations of former runs whose outcome became known before this
+    plan.
     """
 
     sync_name: str
@@ -33,6 +35,7 @@ class SyncReport:
     blocked: Mapping[str, int] = field(default_factory=dict)
     held_back: Mapping[str, int] = field(default_factory=dict)
     delivered: int = 0
+    accepted: int = 0
     rejected: int = 0
     suppressed: int = 0
     deferred: int = 0
@@ -53,7 +56,10 @@ class SyncReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything that the marts want and the gate allows is at the destination now."""
+        """Whether everything that the marts want and the gate allows is at the destination now.
+
+        Or was accepted by it: its answer comes by itself, with a later run, and nobody has to act.
+        """
         return not self.guards and self.error is None and not self.deferred and not self.in_doubt
 
     @property

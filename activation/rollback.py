@@ -7,12 +7,13 @@ import duckdb
 
 from activation import undo
 from activation.config import Sync
-from activation.delivery import Engine, OpenDestination, deliver, recover
+from activation.delivery import Engine, OpenDestination
 from activation.errors import DestinationDownError
 from activation.intents import finish_run, open_run
 from activation.ledger import Ledger
 from activation.projection import project
 from activation.reports import SyncReport
+from activation.resolving import deliver_and_wait, settle_former
 
 
 def roll_back(
@@ -35,9 +36,7 @@ def roll_back(
 
     async def put_back() -> SyncReport:
         async with destination.adapter as adapter:
-            recovered = await recover(sync, ledger=ledger, destination=destination, engine=patient)
-            for recovered_run in sorted(recovered.sync_run_ids):
-                finish_run(ledger, recovered_run, now=patient.clock())
+            recovered = await settle_former(sync, ledger=ledger, destination=destination, engine=patient)
             found = undo.plan_undo(ledger, sync, sync_run_id)
             undo.check_can_be_undone(found)
             now = patient.clock()
@@ -63,7 +62,7 @@ def roll_back(
             if run is None:
                 raise AssertionError("unreachable")
             patient.at("after_intents")
-            delivery = await deliver(
+            delivery = await deliver_and_wait(
                 sync, ledger=ledger, destination=destination, engine=patient, sync_run_id=run.sync_run_id
             )
             try:
@@ -81,6 +80,7 @@ def roll_back(
             removes=found.removes,
             blocked=found.impossible,
             delivered=counts.delivered,
+            accepted=counts.accepted,
             rejected=counts.rejected,
             suppressed=counts.suppressed,
             deferred=counts.deferred,

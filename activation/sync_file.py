@@ -114,6 +114,12 @@ class Retry(_Frozen):
     )
     first_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 1.")
     longest_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 60.")
+    answers_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="How long a run waits for the answers of a destination that answers later; what is not "
+        "answered by then is asked for by the next run. Default: 60.",
+    )
 
 
 class Occurrence(_Frozen):

@@ -54,6 +54,7 @@ class PastRun:
     erases: int
     sends: int
     delivered: int
+    accepted: int
 
 
 def runs_of(ledger: Ledger, sync_name: str) -> list[PastRun]:
@@ -61,7 +62,7 @@ def runs_of(ledger: Ledger, sync_name: str) -> list[PastRun]:
     with ledger.read() as connection:
         rows = connection.execute(
             "select sync_run_id, planned_at, plan_id, undoes, adds, updates, removes, erases, sends,"
-            " delivered from sync_runs where sync_name = ? order by run_number desc",
+            " delivered, accepted from sync_runs where sync_name = ? order by run_number desc",
             (sync_name,),
         ).fetchall()
     return [PastRun(row[0], from_micros(row[1]), *row[2:]) for row in rows]

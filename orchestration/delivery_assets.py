@@ -115,7 +115,7 @@ def describe_report(report: SyncReport) -> str:
         parts.append(f"{report.noted:,} there before it began")
     if report.full_because:
         parts.append(f"full, because {report.full_because}")
-    for name in ("delivered", "rejected", "suppressed", "deferred", "in_doubt", "recovered"):
+    for name in ("delivered", "accepted", "rejected", "suppressed", "deferred", "in_doubt", "recovered"):
         if count := getattr(report, name):
             parts.append(f"{name.replace('_', ' ')} {count:,}")
     for title, reasons in (("invalid", report.invalid), ("blocked", report.blocked)):
@@ -137,7 +137,7 @@ def report_metadata(report: SyncReport) -> dict[str, Any]:
     """For the UI: every count of the run, and how many keys the destination should hold."""
     names = (
         "adds", "updates", "removes", "erases", "sends", "unchanged",
-        "delivered", "rejected", "suppressed", "deferred", "in_doubt",
+        "delivered", "accepted", "rejected", "suppressed", "deferred", "in_doubt",
     )  # fmt: skip
     return {
         "summary": describe_report(report),

@@ -57,7 +57,9 @@ def outcome_line(summary: Summary) -> str:
         or what != "messages"
     )
     delivered = sum(sync.delivered for sync in summary.syncs)
-    return f"{summary.operations:,} operations planned ({planned}), {delivered:,} delivered."
+    accepted = sum(sync.accepted for sync in summary.syncs)
+    waits = f", {accepted:,} accepted and not yet acknowledged" if accepted else ""
+    return f"{summary.operations:,} operations planned ({planned}), {delivered:,} delivered{waits}."
 
 
 def next_steps(home: Path) -> Iterator[tuple[str, str]]:
@@ -102,11 +104,13 @@ def _audience_table(summary: Summary) -> Table:
 def _sync_table(summary: Summary) -> Table:
     table = _table(
         "Syncs", "sync", "destination", "adds", "updates", "removals", "messages", "unchanged", "delivered",
+        "accepted",
         "rejected", "suppressed", "waiting", "in doubt",
     )  # fmt: skip
     for sync in summary.syncs:
         numbers = (
             sync.adds, sync.updates, sync.removes + sync.erases, sync.sends, sync.unchanged, sync.delivered,
+            sync.accepted,
             sync.rejected, sync.suppressed, sync.deferred, sync.in_doubt,
         )  # fmt: skip
         table.add_row(sync.sync, sync.destination, *(f"{number:,}" for number in numbers))

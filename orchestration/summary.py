@@ -68,6 +68,7 @@ class SyncCounts:
     sends: int
     unchanged: int
     delivered: int
+    accepted: int
     rejected: int
     suppressed: int
     deferred: int
@@ -149,7 +150,7 @@ def count_syncs(connection: duckdb.DuckDBPyConnection, *, since: datetime) -> tu
             name: int(row[name] or 0) if is_recent else 0
             for name in (
                 "adds", "updates", "removes", "erases", "sends",
-                "delivered", "rejected", "suppressed", "deferred", "in_doubt",
+                "delivered", "accepted", "rejected", "suppressed", "deferred", "in_doubt",
             )
         }  # fmt: skip
         acknowledged = int(row["acknowledged"])

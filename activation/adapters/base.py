@@ -105,6 +105,18 @@ class Outcome:
 DELIVERED = Outcome(OutcomeKind.DELIVERED)
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a destination gave for an operation that it accepted.
+
+    `text` is what the adapter put into `Outcome.receipt`, and nobody else reads it: where a destination gives
+    one job for a whole request, it holds the job and the row's place in it.
+    """
+
+    text: str
+    operation: Operation
+
+
 @dataclass(frozen=True)
 class Rate:
     """At most `limit` requests in every window of `seconds`."""
@@ -120,6 +132,11 @@ class Capabilities:
     `modes` are names of activation/modes.py. `idempotency_lifetime` is how long the destination recognises a
     repeated key; None means not at all. `read_back_settles` is how long after a request was sent a read may
     still not see what it does: before that, "not there" is not believed.
+
+    `can_resolve` says that it may answer `accepted` and tells later what became of it. `resolves_within` is
+    how long after that it may still be doing it: by then it is done, or will not be. An operation without an
+    answer by then is read back, or is in doubt. One status request asks for at most `max_receipts` receipts,
+    all of one batch.
     """
 
     modes: frozenset[str]
@@ -130,6 +147,9 @@ class Capabilities:
     can_read_back: bool
     read_back_settles: timedelta
     can_list_members: bool
+    can_resolve: bool = False
+    resolves_within: timedelta = timedelta(0)
+    max_receipts: int = 1
 
 
 @dataclass(frozen=True)
@@ -162,6 +182,20 @@ class Adapter(ABC):
     @abstractmethod
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
         """Send the batch once and answer one outcome per operation, in order; never raises for an answer."""
+
+    async def resolve(
+        self,
+        target: Target,  # noqa: ARG002 - an adapter that can resolve has to know where to ask
+        receipts: Sequence[Receipt],
+    ) -> Sequence[Outcome]:
+        """Ask once what became of accepted operations of one batch; one outcome per receipt, in order.
+
+        `delivered`, `rejected`, `deferred` (certainly not done: send it again), `accepted` (still being
+        worked on), `unknown` (the destination does not know the receipt any more). A request that failed
+        tells nothing about any operation: `accepted`, with its reason and `concerns_batch`. Never raises for
+        an answer.
+        """
+        return [Outcome(OutcomeKind.UNKNOWN, "cannot_resolve")] * len(receipts)
 
     async def read_back(self, batch: Batch) -> Sequence[Outcome]:
         """Ask the destination what it holds, and answer `delivered`, `deferred` (not there) or `unknown`."""

@@ -6,6 +6,10 @@ POST /lists/{list}/operations   {"key_field": …, "operations": [{"do": …, "k
                                 every list); the last two have no fields. `send` is a message of the list's
                                 name, once for each id: {"do": "send", "key": …, "id": …, "fields": {…}}
 200                             {"results": [{"status": "delivered" | "rejected" | "deferred", "reason": …}]}
+202                             {"receipt": "…"}: taken, to be done later; only if `can_resolve`
+GET  /lists/{list}/receipts/{receipt}
+                                {"receipt": "…", "state": "working"}, or {"receipt": "…", "state": "done",
+                                "results": […]}, one for each operation of the request; 404: it is not known
 POST /lists/{list}/read         {"keys": […]} -> {"members": {key: fields | null}}
 POST /lists/{list}/sent         {"ids": […]} -> {"sent": [those of them that were sent]}
 GET  /lists/{list}/members      JSON lines {"key": …, "fields": {…}}
@@ -13,8 +17,11 @@ GET  /lists/{list}/members      JSON lines {"key": …, "fields": {…}}
 
 import asyncio
 import email.utils
+import re
 import ssl
+import urllib.parse
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import TracebackType
@@ -35,6 +42,7 @@ from activation.adapters.base import (
     Outcome,
     OutcomeKind,
     Rate,
+    Receipt,
     Surroundings,
     Target,
 )
@@ -46,6 +54,8 @@ BUILT_IN = "builtin:sandbox"
 NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 NOT_THERE = Outcome(OutcomeKind.DEFERRED, "not_there", retry_after=timedelta(0), concerns_batch=True)
 CANNOT_EVER = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)
+RECEIPT = re.compile(r"(.+)#([0-9]+)/([0-9]+)", re.DOTALL)  # of a request, the row's place, of how many
+TELLS_NOTHING = Outcome(OutcomeKind.ACCEPTED, "unreadable_answer", concerns_batch=True)
 WRONG_PLACE = {
     401: "unauthorised",
     403: "forbidden",
@@ -82,6 +92,10 @@ class WebhookConfig(AdapterConfig):
     idempotency_lifetime_hours: float = Field(default=24, ge=0)
     can_read_back: bool = True
     read_back_settles_seconds: float = Field(default=30, ge=0)
+    can_resolve: bool = Field(default=False, description="Whether it may answer 202 and tell later.")
+    resolves_within_seconds: float = Field(
+        default=86_400, gt=0, description="How long after a 202 it may still be doing what it took."
+    )
 
 
 class WebhookAdapter(Adapter):
@@ -114,6 +128,9 @@ class WebhookAdapter(Adapter):
             can_read_back=settings.can_read_back,
             read_back_settles=timedelta(seconds=settings.read_back_settles_seconds),
             can_list_members=settings.can_read_back,
+            can_resolve=settings.can_resolve,
+            resolves_within=timedelta(seconds=settings.resolves_within_seconds * settings.can_resolve),
+            max_receipts=settings.max_batch_rows,
         )
 
     async def __aenter__(self) -> Self:
@@ -158,6 +175,8 @@ class WebhookAdapter(Adapter):
         )
         if isinstance(response, Outcome):
             return [response] * size
+        if response.status_code == httpx.codes.ACCEPTED and self._config.can_resolve:
+            return _accepted(response, size)
         if response.status_code != httpx.codes.OK:
             return [whole_answer(response)] * size
         try:
@@ -167,6 +186,24 @@ class WebhookAdapter(Adapter):
             return [_row_answer(result) for result in results]
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return [Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)] * size
+
+    async def resolve(self, target: Target, receipts: Sequence[Receipt]) -> Sequence[Outcome]:
+        """Ask for the one receipt of the request that they travelled in; it has one result for each row."""
+        answers: dict[str, Outcome | list[Outcome]] = {}
+        found = []
+        for receipt in receipts:
+            known = RECEIPT.fullmatch(receipt.text)
+            if known is None:
+                found.append(Outcome(OutcomeKind.UNKNOWN, "receipt_of_another"))
+                continue
+            text, position, rows = known[1], int(known[2]), int(known[3])
+            if text not in answers:
+                answers[text] = await self._ask(target, text)
+            answer = answers[text]
+            if isinstance(answer, list):
+                answer = answer[position] if len(answer) == rows else TELLS_NOTHING
+            found.append(answer)
+        return found
 
     async def read_back(self, batch: Batch) -> Sequence[Outcome]:
         """Compare the destination's members, or the messages it sent, with what each operation wanted."""
@@ -235,6 +272,17 @@ class WebhookAdapter(Adapter):
         rows = [orjson.loads(line) for line in response.content.splitlines() if line]
         return {row["key"]: orjson.dumps(row["fields"], option=orjson.OPT_SORT_KEYS).decode() for row in rows}
 
+    async def _ask(self, target: Target, receipt: str) -> Outcome | list[Outcome]:
+        """What became of one request: an outcome for each of its rows, or one for all of them."""
+        response = await self._call(
+            "GET", f"/lists/{target.list_name}/receipts/{urllib.parse.quote(receipt, safe='')}"
+        )
+        return (
+            replace(response, kind=OutcomeKind.ACCEPTED)
+            if isinstance(response, Outcome)
+            else _told(response, receipt)
+        )
+
     async def _call(
         self,
         method: Literal["GET", "POST"],
@@ -285,6 +333,34 @@ def _body(batch: Batch) -> bytes:
             fields = orjson.Fragment(operation.payload or "{}")
             operations.append({"do": do, "key": operation.destination_key, "fields": fields})
     return orjson.dumps({"key_field": batch.target.key_field, "operations": operations})
+
+
+def _accepted(response: httpx.Response, size: int) -> list[Outcome]:
+    """One receipt for the whole request: that of a row also says its place, and of how many rows."""
+    try:
+        receipt = orjson.loads(response.content)["receipt"]
+        if not isinstance(receipt, str) or not receipt:
+            raise ValueError("a receipt was expected")
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return [Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)] * size
+    return [Outcome(OutcomeKind.ACCEPTED, receipt=f"{receipt}#{position}/{size}") for position in range(size)]
+
+
+def _told(response: httpx.Response, receipt: str) -> Outcome | list[Outcome]:
+    """What an answer says about the rows of a request; one that says nothing leaves them accepted."""
+    if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+        return Outcome(OutcomeKind.UNKNOWN, "receipt_forgotten")
+    if response.status_code != httpx.codes.OK:
+        return replace(whole_answer(response), kind=OutcomeKind.ACCEPTED)
+    try:
+        answer = orjson.loads(response.content)
+        if answer["receipt"] != receipt:
+            return TELLS_NOTHING
+        if answer["state"] == "working":
+            return Outcome(OutcomeKind.ACCEPTED)
+        return [_row_answer(result) for result in answer["results"]]
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return TELLS_NOTHING
 
 
 def whole_answer(response: httpx.Response) -> Outcome:

@@ -16,7 +16,9 @@ from starlette.routing import Route
 
 from activation.adapters.base import Rate
 from activation.limits import RateWindows
+from activation.sandbox.answers import broken, json_answer
 from activation.sandbox.faults import Fault, Faults
+from activation.sandbox.jobs import Jobs, row_results
 from activation.sandbox.store import Effect, SandboxStore
 from activation.times import Clock
 
@@ -38,12 +40,16 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class SandboxRules:
-    """How the channel behaves: its limits, the keys it refuses, whether it knows repeats, how slow it is."""
+    """How the channel behaves: its limits, the keys it refuses, whether it knows repeats, how slow it is.
+
+    With `seconds_to_finish` it answers later: 202 and a receipt, and the work is done so long after that.
+    """
 
     requests_per_second: int = 100
     reject_keys: str | None = None
     remembers_keys: bool = True
     seconds_to_commit: float = 0.0
+    seconds_to_finish: float | None = None
 
 
 class Sandbox:
@@ -57,12 +63,17 @@ class Sandbox:
         self._remembers_keys = rules.remembers_keys
         self._seconds_to_commit = rules.seconds_to_commit
         self._clock = clock
+        self._answers_later = rules.seconds_to_finish is not None
+        self._jobs = Jobs(
+            store, clock, rules.seconds_to_finish or 0.0, lifetime=IDEMPOTENCY_LIFETIME, effects=self._effects
+        )
 
     def app(self) -> Starlette:
         """The routes."""
         return Starlette(
             routes=[
                 Route("/lists/{list_name}/operations", self.take_operations, methods=["POST"]),
+                Route("/lists/{list_name}/receipts/{receipt}", self.tell, methods=["GET"]),
                 Route("/lists/{list_name}/read", self.read_members, methods=["POST"]),
                 Route("/lists/{list_name}/sent", self.read_sent, methods=["POST"]),
                 Route("/lists/{list_name}/members", self.list_members, methods=["GET"]),
@@ -73,6 +84,7 @@ class Sandbox:
     async def take_operations(self, request: Request) -> Response:
         """Upsert and remove by key; one result per row, the same answer again for a repeated key."""
         content = await request.body()
+        self._jobs.work()
         fault = self._faults.take()
         idempotency_key = request.headers.get("Idempotency-Key") if self._remembers_keys else None
         body_hash = hashlib.sha256(content).hexdigest()
@@ -90,44 +102,64 @@ class Sandbox:
         if response is None:
             wait = self._windows.admit(self._clock())
             if wait:
-                response = _json(
+                response = json_answer(
                     429, {"error": "rate limited"}, retry_after=max(1, round(wait.total_seconds() + 0.5))
                 )
         if response is None and operations is None:
-            response = _json(400, {"error": f"expected key_field and at most {MAX_OPERATIONS} operations"})
+            response = json_answer(
+                400, {"error": f"expected key_field and at most {MAX_OPERATIONS} operations"}
+            )
         if response is None and operations is not None:
             if self._seconds_to_commit:
                 await asyncio.sleep(self._seconds_to_commit)
-            response, is_replay = self._answer(
-                request.path_params["list_name"],
-                *operations,
-                request_id=request_id,
-                idempotency_key=idempotency_key,
-                body_hash=body_hash,
-            )
+            list_name = request.path_params["list_name"]
+            if self._answers_later:
+                response, is_replay = self._jobs.accept(
+                    list_name,
+                    content,
+                    request_id=request_id,
+                    idempotency_key=idempotency_key,
+                    body_hash=body_hash,
+                )
+            else:
+                response, is_replay = self._answer(
+                    list_name,
+                    *operations,
+                    request_id=request_id,
+                    idempotency_key=idempotency_key,
+                    body_hash=body_hash,
+                )
             response = await _fault_after(fault, response)
         assert response is not None  # noqa: S101 - one of the branches above answered
         self._store.note_answer(request_id, status=response.status_code, is_replay=is_replay)
         return response
 
+    async def tell(self, request: Request) -> Response:
+        """What became of a request that got a receipt."""
+        self._jobs.work()
+        return await self._jobs.answer(request.path_params["receipt"], self._faults.take_for_receipt())
+
     async def read_members(self, request: Request) -> Response:
         """What the list holds for those keys; null where it holds nothing."""
+        self._jobs.work()
         try:
             keys = [str(key) for key in orjson.loads(await request.body())["keys"]]
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            return _json(400, {"error": "expected keys"})
-        return _json(200, {"members": self._store.read(request.path_params["list_name"], keys)})
+            return json_answer(400, {"error": "expected keys"})
+        return json_answer(200, {"members": self._store.read(request.path_params["list_name"], keys)})
 
     async def read_sent(self, request: Request) -> Response:
         """Which of those ids a message was sent under."""
+        self._jobs.work()
         try:
             ids = [str(identity) for identity in orjson.loads(await request.body())["ids"]]
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            return _json(400, {"error": "expected ids"})
-        return _json(200, {"sent": self._store.sent(request.path_params["list_name"], ids)})
+            return json_answer(400, {"error": "expected ids"})
+        return json_answer(200, {"sent": self._store.sent(request.path_params["list_name"], ids)})
 
     async def list_members(self, request: Request) -> Response:
         """Every member, as JSON lines."""
+        self._jobs.work()
         lines = (
             orjson.dumps({"key": key, "fields": orjson.Fragment(fields)}, option=orjson.OPT_APPEND_NEWLINE)
             for key, fields in self._store.members(request.path_params["list_name"])
@@ -136,7 +168,8 @@ class Sandbox:
 
     async def list_lists(self, _: Request) -> Response:
         """Each list with its size."""
-        return _json(200, {"lists": self._store.counts()})
+        self._jobs.work()
+        return json_answer(200, {"lists": self._store.counts()})
 
     def _answer(
         self,
@@ -154,16 +187,12 @@ class Sandbox:
             remembered = self._store.remembered(idempotency_key, not_before=not_before)
             if remembered is not None:
                 if remembered[0] != body_hash:
-                    return _json(409, {"error": "this idempotency key was used with another body"}), False
+                    return json_answer(
+                        409, {"error": "this idempotency key was used with another body"}
+                    ), False
                 return Response(remembered[1], media_type="application/json"), True
-        keys = [str(operation.get("key")) for operation in operations if operation.get("do") in CONDITIONAL]
-        there = {key for key, fields in self._store.read(list_name, keys).items() if fields is not None}
-        effects = [self._effect(key_field, operation, there) for operation in operations]
-        results = [
-            {"status": effect.status, "reason": effect.reason} if effect.reason else {"status": effect.status}
-            for effect in effects
-        ]
-        answer = orjson.dumps({"results": results})
+        effects = self._effects(list_name, key_field, operations)
+        answer = orjson.dumps({"results": row_results(effects)})
         self._store.apply(
             list_name,
             effects,
@@ -174,6 +203,12 @@ class Sandbox:
             now=now.timestamp(),
         )
         return Response(answer, media_type="application/json"), False
+
+    def _effects(self, list_name: str, key_field: str, operations: list[dict[str, object]]) -> list[Effect]:
+        """What these operations come to now."""
+        keys = [str(operation.get("key")) for operation in operations if operation.get("do") in CONDITIONAL]
+        there = {key for key, fields in self._store.read(list_name, keys).items() if fields is not None}
+        return [self._effect(key_field, operation, there) for operation in operations]
 
     def _effect(self, key_field: str, operation: dict[str, object], there: set[str]) -> Effect:
         """`there`: which keys of conditional operations the list holds; grows with those of this request."""
@@ -230,9 +265,11 @@ async def _fault_before(fault: Fault | None) -> Response | None:
     if fault.name == "hang":
         await asyncio.sleep(fault.hold)
     if fault.name == "cut_off":
-        return StreamingResponse(_broken(b'{"results": ['), media_type="application/json")
+        return StreamingResponse(broken(b'{"results": ['), media_type="application/json")
     status = REFUSALS.get(fault.name)
-    return None if status is None else _json(status, {"error": fault.name}, retry_after=fault.retry_after)
+    return (
+        None if status is None else json_answer(status, {"error": fault.name}, retry_after=fault.retry_after)
+    )
 
 
 async def _fault_after(fault: Fault | None, response: Response) -> Response:
@@ -245,26 +282,22 @@ async def _fault_after(fault: Fault | None, response: Response) -> Response:
         case "gateway_error_after_commit":
             response = HTMLResponse("<html><body>502 Bad Gateway</body></html>", status_code=502)
         case "half_answer_after_commit":
-            response = Response(body[: len(body) // 2], media_type=json_type)
+            response = Response(body[: len(body) // 2], response.status_code, media_type=json_type)
         case "hang_after_commit":
             await asyncio.sleep(fault.hold)
         case "cut_off_after_commit":
-            response = StreamingResponse(_broken(body), media_type=json_type)
+            response = StreamingResponse(broken(body), response.status_code, media_type=json_type)
         case "slow_drip_after_commit":
-            response = StreamingResponse(_dripping(body, fault.hold), media_type=json_type)
+            content = _dripping(body, fault.hold)
+            response = StreamingResponse(content, response.status_code, media_type=json_type)
         case "twice_answered_after_commit":
-            response = Response(body * 2, media_type=json_type)
+            response = Response(body * 2, response.status_code, media_type=json_type)
         case "short_answer_after_commit":
-            response = _json(200, {"results": orjson.loads(body)["results"][:-1]})
+            results = orjson.loads(body).get("results", [])
+            response = json_answer(response.status_code, {"results": results[:-1]})
         case "text_after_commit":
-            response = Response(body, media_type="text/plain")
+            response = Response(body, response.status_code, media_type="text/plain")
     return response
-
-
-async def _broken(content: bytes) -> AsyncIterator[bytes]:
-    """Half of an answer, and then the connection is gone."""
-    yield content[: len(content) // 2]
-    raise ConnectionResetError("the sandbox was told to cut this answer off")
 
 
 async def _dripping(content: bytes, seconds: float) -> AsyncIterator[bytes]:
@@ -272,8 +305,3 @@ async def _dripping(content: bytes, seconds: float) -> AsyncIterator[bytes]:
     for position in range(len(content)):
         yield content[position : position + 1]
         await asyncio.sleep(seconds / len(content))
-
-
-def _json(status: int, content: dict[str, object], *, retry_after: int | None = None) -> Response:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return Response(orjson.dumps(content), status_code=status, headers=headers, media_type="application/json")

@@ -23,6 +23,23 @@ FaultName = Literal[
     "short_answer_after_commit",  # one row is not answered, everything done
     "text_after_commit",  # the answer calls itself plain text, everything done
 ]
+# How the questions after a receipt can fail. None of the first nine tells anything about the work.
+ReceiptFaultName = Literal[
+    "status_rate_limited",  # 429, with Retry-After if given
+    "status_error",  # 500
+    "status_page",  # 200 with a page instead of an answer
+    "status_hang",  # no answer
+    "status_cut_off",  # the connection is closed in the middle of the answer
+    "status_half",  # half of the answer
+    "status_twice",  # the answer is there twice
+    "status_of_another",  # the answer to another receipt
+    "status_short",  # one row is not answered
+    "receipt_forgotten",  # 404 from now on; the work is done all the same
+    "work_forgotten",  # 404 from now on; what was not done yet is never done
+    "never_finished",  # it is worked on for ever
+    "rows_put_off",  # once it is time every row is put off, and nothing is done
+]
+TELL_NOTHING: tuple[ReceiptFaultName, ...] = get_args(ReceiptFaultName)[:9]
 AFTER_COMMIT: tuple[FaultName, ...] = tuple(
     name for name in get_args(FaultName) if name.endswith("_after_commit")
 )
@@ -34,16 +51,17 @@ CERTAINLY_NOT_DONE: tuple[FaultName, ...] = ("rate_limited", "unauthorised", "ba
 class Fault:
     """One failure. `retry_after` in seconds; `hold` is how long a hanging request stays open."""
 
-    name: FaultName
+    name: FaultName | ReceiptFaultName
     retry_after: int | None = None
     hold: float = 1.0
 
 
 class Faults:
-    """A queue of failures: each arriving batch takes the next one, if there is any."""
+    """Two queues of failures: each batch, and each question after a receipt, takes the next of its own."""
 
     def __init__(self) -> None:
         self._queue: deque[Fault] = deque()
+        self._of_receipts: deque[Fault] = deque()
         self._lock = threading.Lock()
 
     def add(self, fault: Fault, *, times: int = 1) -> None:
@@ -52,9 +70,20 @@ class Faults:
             self._queue.extend([fault] * times)
 
     def clear(self) -> None:
-        """Let no further batch fail."""
+        """Let no further request fail."""
         with self._lock:
             self._queue.clear()
+            self._of_receipts.clear()
+
+    def add_for_receipts(self, fault: Fault, *, times: int = 1) -> None:
+        """Let the next `times` questions after a receipt fail so."""
+        with self._lock:
+            self._of_receipts.extend([fault] * times)
+
+    def take_for_receipt(self) -> Fault | None:
+        """The failure for the question that just arrived."""
+        with self._lock:
+            return self._of_receipts.popleft() if self._of_receipts else None
 
     def take(self) -> Fault | None:
         """The failure for the batch that just arrived."""

@@ -64,11 +64,11 @@ class SandboxServer:
         self.store.close()
 
 
-def serve_in_foreground(path: Path, *, clock: Clock, port: int) -> None:
+def serve_in_foreground(path: Path, *, clock: Clock, port: int, rules: SandboxRules) -> None:
     """Serve until interrupted."""
     listener = _bind(port)
     store = SandboxStore(path)
-    sandbox = Sandbox(store, rules=SandboxRules(), faults=Faults(), clock=clock)
+    sandbox = Sandbox(store, rules=rules, faults=Faults(), clock=clock)
     try:
         uvicorn.Server(uvicorn.Config(sandbox.app(), log_level="warning", lifespan="off")).run(
             sockets=[listener]

@@ -26,6 +26,13 @@ create index if not exists messages_by_id on messages (message_id);
 create table if not exists answers (
     idempotency_key text primary key, body_hash text not null, answer blob not null, answered_at real not null
 );
+create table if not exists jobs (
+    receipt text primary key, list_name text not null, request_id integer not null, idempotency_key text,
+    body_hash text not null, body blob not null, accepted_at real not null, due_at real not null,
+    results blob, is_forgotten integer not null default 0, is_put_off integer not null default 0
+);
+create index if not exists jobs_by_key on jobs (idempotency_key);
+create index if not exists jobs_undone on jobs (due_at) where results is null;
 """
 
 
@@ -134,9 +141,14 @@ class SandboxStore:
             )
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """Read the log: tables `members`, `messages`, `requests`, `effects`, `answers`."""
+        """Read the log: tables `members`, `messages`, `requests`, `effects`, `answers`, `jobs`."""
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
+
+    def change(self, statement: str, values: Sequence[object] = ()) -> None:
+        """Change the sandbox's memory by one statement, durable when this returns."""
+        with self._lock:
+            self._connection.execute(statement, values)
 
     def apply(
         self,
@@ -148,8 +160,12 @@ class SandboxStore:
         body_hash: str,
         answer: bytes,
         now: float,
+        receipt: str | None = None,
     ) -> None:
-        """Change the members, note each effect, and remember the answer, all or nothing."""
+        """Change the members, note each effect, and remember the answer, all or nothing.
+
+        `receipt`: of the job whose work this is; the answer becomes its results.
+        """
         connection = self._connection
         with self._lock:
             connection.execute("begin immediate")
@@ -186,6 +202,8 @@ class SandboxStore:
                         "insert or replace into answers values (?, ?, ?, ?)",
                         (idempotency_key, body_hash, answer, now),
                     )
+                if receipt is not None:
+                    connection.execute("update jobs set results = ? where receipt = ?", (answer, receipt))
                 connection.execute("commit")
             except BaseException:
                 connection.execute("rollback")

@@ -13,6 +13,7 @@ select
     rejected,
     suppressed,
     deferred,
+    accepted,
     in_doubt,
     ledger_seq
 from sync_runs

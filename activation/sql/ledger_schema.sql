@@ -33,6 +33,7 @@ create table sync_runs (
     rejected integer not null default 0,
     suppressed integer not null default 0,
     deferred integer not null default 0,
+    accepted integer not null default 0,
     in_doubt integer not null default 0,
     ledger_seq integer not null,
     unique (sync_name, run_number)
@@ -112,6 +113,12 @@ standing as (
     where
         batch_id in (select batch_id from batches where state in ('in_flight', 'unknown'))
         and state = 'in_doubt'
+    union all
+    select *
+    from operations
+    where
+        batch_id in (select batch_id from batches where accepted_at is not null and state = 'settled')
+        and state = 'in_doubt'
 
 )
 
@@ -132,6 +139,8 @@ inner join sync_runs
 create index operations_by_batch on operations (batch_id) where batch_id is not null;
 
 -- One row per claim. The token is the fence: an answer with an older token changes nothing.
+-- accepted_at: when the destination last accepted some of its operations, as long as one of them has no answer yet.
+-- It stands here, not in an index on operations, so that an intent pays nothing for it.
 create table batches (
     batch_id integer primary key,
     sync_name text not null,
@@ -144,6 +153,7 @@ create table batches (
     attempts integer not null,
     first_attempt_at integer not null,
     last_attempt_at integer not null,
+    accepted_at integer,
     ledger_seq integer not null
 );
 
@@ -151,12 +161,15 @@ create index batches_by_ledger_seq on batches (sync_name, ledger_seq);
 
 create index batches_unsettled on batches (sync_name, batch_id) where state in ('in_flight', 'unknown');
 
+create index batches_accepted on batches (sync_name, batch_id) where accepted_at is not null;
+
 -- What each attempt answered, with late answers of lost leases kept as evidence.
 create table attempts (
     batch_id integer not null,
     token integer not null,
     finished_at integer not null,
     delivered integer not null,
+    accepted integer not null,
     rejected integer not null,
     deferred integer not null,
     unknown integer not null,

@@ -21,5 +21,5 @@ where
     ledger_seq = :ledger_seq
     and state = 'cancelled'
     and operation = 'send'
-    and batch_id in (select batch_id from batches where state = 'unknown')
+    and batch_id in (select batch_id from batches where state = 'unknown' or accepted_at is not null)
 on conflict do nothing

@@ -3,7 +3,7 @@ set
     state = :state,
     is_open = case when :state not in ('delivered', 'rejected') then 1 end,
     reason = :reason,
-    receipt = :receipt,
+    receipt = coalesce(:receipt, receipt),
     attempts = attempts + :attempt,
     not_before = :not_before,
     finished_at = :finished_at,

@@ -15,6 +15,7 @@ create table if not exists activation.sync_runs (
     rejected bigint,
     suppressed bigint,
     deferred bigint,
+    accepted bigint,
     in_doubt bigint,
     ledger_seq bigint
 );

@@ -149,7 +149,8 @@ def _print_status(summary: Summary) -> None:
         typer.echo(
             f"sync       {sync.sync} to {sync.destination}: {sync.acknowledged:,} acknowledged; last run "
             f"{sync.planned_at}: {did}, rejected {sync.rejected}, "
-            f"suppressed {sync.suppressed}, waiting {sync.deferred}, in doubt {sync.in_doubt}"
+            f"suppressed {sync.suppressed}, waiting {sync.deferred}, accepted {sync.accepted}, "
+            f"in doubt {sync.in_doubt}"
         )
     for name, value in summary.freshness.items():
         typer.echo(f"freshness  {name}: {value or 'never'}")

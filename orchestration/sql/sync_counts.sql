@@ -26,6 +26,7 @@ select
     last_runs.erases,
     last_runs.sends,
     last_runs.delivered,
+    last_runs.accepted,
     last_runs.rejected,
     last_runs.suppressed,
     last_runs.deferred,

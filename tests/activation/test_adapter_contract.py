@@ -1,36 +1,46 @@
 """What every adapter promises, asked of each file under activation/adapters in a place where it works.
 
-A new adapter adds one `Place` to PLACES: where its destination is, and what that holds.
+The places stand in `places.py`.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from activation.adapters.base import (
-    Adapter,
-    AdapterConfig,
-    Batch,
-    Operation,
     OperationKind,
     Outcome,
     OutcomeKind,
-    Surroundings,
-    Target,
 )
 from activation.adapters.discovery import adapter_types
 from activation.modes import MODES
-from activation.sandbox.app import SandboxRules
-from activation.sandbox.faults import AFTER_COMMIT, CERTAINLY_NOT_DONE, Fault, FaultName
-from activation.sandbox.server import SandboxServer
+from activation.sandbox.faults import (
+    AFTER_COMMIT,
+    CERTAINLY_NOT_DONE,
+    TELL_NOTHING,
+    Fault,
+    FaultName,
+    ReceiptFaultName,
+)
+from tests.activation.places import (
+    LATER_PLACES,
+    NASTY,
+    PLACES,
+    SECRET,
+    Place,
+    batch,
+    deliver,
+    kinds,
+    later_webhook_place,
+    resolve,
+    target,
+    webhook_place,
+)
 
 ADD, UPDATE, REMOVE, ERASE, SEND = (
     OperationKind.ADD,
@@ -39,104 +49,6 @@ ADD, UPDATE, REMOVE, ERASE, SEND = (
     OperationKind.ERASE,
     OperationKind.SEND,
 )
-SECRET = "zz-secret-41c"
-NASTY = (
-    "ann@x.org",
-    'quo"te,comma@x.org',
-    "line\nbreak@x.org",
-    "größe-日本-👩‍👩‍👧@x.org",
-    "=cmd()@x.org",
-    " space @x.org",
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """One destination: its settings, the files around it, (key -> fields) of what it holds, what it sent."""
-
-    settings: Mapping[str, object]
-    folder: Path
-    held: Callable[[], dict[str, object]]
-    sent: Callable[[], list[object]]
-    sandbox: SandboxServer | None = None
-
-    def config(self, type_name: str) -> AdapterConfig:
-        return adapter_types()[type_name].config_type.model_validate(self.settings)
-
-    def adapter(self, type_name: str) -> Adapter:
-        kind = adapter_types()[type_name]
-        surroundings = Surroundings(
-            "place",
-            self.folder / "files",
-            lambda: self.sandbox.url if self.sandbox else "",
-            lambda name: f"{SECRET}-{name}",
-        )
-        return kind.build(self.config(type_name), surroundings)
-
-
-@contextmanager
-def webhook_place(folder: Path) -> Iterator[Place]:
-    rules = SandboxRules(requests_per_second=1000)
-    with SandboxServer(folder / "sandbox.sqlite", clock=lambda: datetime.now(UTC), rules=rules) as sandbox:
-        settings = {"url": "builtin:sandbox", "token": {"secret": "key"}, "timeout_seconds": 0.5}
-        yield Place(
-            settings,
-            folder,
-            lambda: {key: json.loads(fields) for key, fields in sandbox.store.members("l")},
-            lambda: [json.loads(str(f)) for (f,) in sandbox.store.query("select fields from messages")],
-            sandbox,
-        )
-
-
-@contextmanager
-def file_place(folder: Path) -> Iterator[Place]:
-    def held() -> dict[str, object]:
-        adapter = Place({}, folder, dict, list).adapter("file")
-        listed = asyncio.run(adapter.list_members(target("file", "mirror")))
-        return {key: json.loads(fields) for key, fields in listed.items()}
-
-    def sent() -> list[object]:
-        files = sorted((folder / "files").rglob("*.jsonl"))
-        return [json.loads(line)["fields"] for file in files for line in file.read_text().splitlines()]
-
-    yield Place({}, folder, held, sent)
-
-
-PLACES = {"webhook": webhook_place, "file": file_place}
-
-
-def target(type_name: str, mode: str) -> Target:
-    options = {"format": "jsonl"} if type_name == "file" else {}
-    options_type = adapter_types()[type_name].options_type
-    return Target("s", mode, "l", "key", ("key", "name"), options_type.model_validate(options))
-
-
-def batch(place: Target, number: int, *rows: tuple[OperationKind, str, object]) -> Batch:
-    operations = tuple(
-        Operation(f"o{number}-{position}", kind, key, None if kind in (REMOVE, ERASE) else _canonical(fields))
-        for position, (kind, key, fields) in enumerate(rows)
-    )
-    return Batch(number, f"key-{number}", 1, place, operations)
-
-
-def _canonical(fields: object) -> str:
-    return json.dumps(fields, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-
-
-def deliver(adapter: Adapter, *batches: Batch) -> list[Sequence[Outcome]]:
-    """Send them one after the other in one opening of the adapter, and finish."""
-
-    async def send() -> list[Sequence[Outcome]]:
-        async with adapter:
-            found = [await adapter.deliver(each) for each in batches]
-            await adapter.finish(batches[0].target)
-            return found
-
-    return asyncio.run(send())
-
-
-def kinds(outcomes: Sequence[Outcome]) -> list[OutcomeKind]:
-    return [outcome.kind for outcome in outcomes]
 
 
 @pytest.fixture(params=sorted(adapter_types()))
@@ -164,6 +76,8 @@ def test_capabilities_are_data_that_make_sense(type_name: str, place: Place) -> 
     assert all(rate.limit > 0 and rate.seconds > 0 for rate in can.rates)
     assert can.can_list_members or "mirror_exclusive" not in can.modes
     assert can.can_read_back or can.idempotency_lifetime, "what is unknown could never be settled"
+    assert can.max_receipts > 0
+    assert can.can_resolve == bool(can.resolves_within), "in doubt at once, or never"
 
 
 @pytest.mark.parametrize("mode", ["mirror", "upsert", "insert", "list_add"])
@@ -328,3 +242,139 @@ def test_a_message_whose_answer_was_lost_is_found_by_its_id(tmp_path: Path, faul
                 return await adapter.read_back(replace(once, operations=(*once.operations, another)))
 
         assert kinds(asyncio.run(ask())) == [OutcomeKind.DELIVERED, OutcomeKind.DEFERRED]
+
+
+@pytest.fixture(params=sorted(LATER_PLACES))
+def later_type(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def later(later_type: str, tmp_path: Path) -> Iterator[Place]:
+    with LATER_PLACES[later_type](tmp_path) as opened:
+        yield opened
+
+
+def test_an_adapter_that_does_not_resolve_never_says_accepted(type_name: str, place: Place) -> None:
+    """Else nobody would ever ask what became of it."""
+    can = adapter_types()[type_name].capabilities(place.config(type_name))
+    there = target(type_name, "mirror")
+    once = batch(there, 1, (ADD, "a", {"name": "n"}), (REMOVE, "b", None))
+
+    (answers,) = deliver(place.adapter(type_name), once)
+
+    assert not can.can_resolve
+    assert OutcomeKind.ACCEPTED not in kinds(answers)
+    assert kinds(resolve(place.adapter(type_name), there, once, answers)) == [OutcomeKind.UNKNOWN] * 2
+
+
+def test_a_receipt_that_was_not_expected_is_no_answer(later_type: str, later: Place) -> None:
+    """The same destination, whose settings do not say that it answers later."""
+    plain = replace(later, settings={**later.settings, "can_resolve": False})
+
+    (answers,) = deliver(
+        plain.adapter(later_type), batch(target(later_type, "mirror"), 1, (ADD, "a", {"name": "n"}))
+    )
+
+    assert kinds(answers) == [OutcomeKind.UNKNOWN]
+
+
+def test_what_is_accepted_is_told_row_by_row_once_it_is_done(later_type: str, later: Place) -> None:
+    there = target(later_type, "mirror")
+    adapter = later.adapter(later_type)
+    rows = [(ADD, key, {"name": "n"}) for key in ("a", "refused", *NASTY)]
+    once = batch(there, 1, *rows)
+
+    (answers,) = deliver(adapter, once)
+    early = resolve(adapter, there, once, answers)
+    before = later.held()
+    later.wait()
+    told = resolve(adapter, there, once, answers)
+    some = resolve(adapter, there, once, answers, but=(0, 2))
+
+    expected = [OutcomeKind.DELIVERED, OutcomeKind.REJECTED] + [OutcomeKind.DELIVERED] * len(NASTY)
+    assert kinds(answers) == kinds(early) == [OutcomeKind.ACCEPTED] * len(rows)
+    assert not any(answer.concerns_batch for answer in early), "that it is worked on is known"
+    assert len({answer.receipt for answer in answers}) == len(rows)
+    assert (before, set(later.held())) == ({}, {"a", *NASTY})
+    assert kinds(told) == expected
+    assert kinds(some) == [expected[1], *expected[3:]]
+
+
+def test_the_same_batch_twice_has_the_same_receipts_and_is_done_once(later_type: str, later: Place) -> None:
+    there = target(later_type, "mirror")
+    once = batch(there, 1, (ADD, "a", {"name": "n"}))
+
+    first, second = deliver(later.adapter(later_type), once, once)
+
+    assert first == second
+
+
+@pytest.mark.parametrize("fault", TELL_NOTHING)
+def test_no_failure_of_a_status_is_taken_for_an_answer(
+    later_type: str, later: Place, fault: ReceiptFaultName
+) -> None:
+    """Done may not be called undone, nor forgotten; and what failed is told from what is worked on."""
+    assert later.sandbox is not None
+    there = target(later_type, "mirror")
+    adapter = later.adapter(later_type)
+    once = batch(there, 1, (ADD, "a", {"name": "n"}), (ADD, "refused", {"name": "n"}))
+    (answers,) = deliver(adapter, once)
+    later.wait()
+    later.sandbox.faults.add_for_receipts(Fault(fault, retry_after=7, hold=1.0))
+
+    first, second = (resolve(adapter, there, once, answers) for _ in range(2))
+
+    assert kinds(first) == [OutcomeKind.ACCEPTED] * 2
+    assert all(answer.concerns_batch for answer in first)
+    assert (first[0].retry_after is not None) == (fault == "status_rate_limited")
+    assert kinds(second) == [OutcomeKind.DELIVERED, OutcomeKind.REJECTED]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("receipt_forgotten", OutcomeKind.UNKNOWN),
+        ("work_forgotten", OutcomeKind.UNKNOWN),
+        ("never_finished", OutcomeKind.ACCEPTED),
+        ("rows_put_off", OutcomeKind.DEFERRED),
+    ],
+)
+def test_what_became_of_the_work_is_told_as_it_is(
+    later_type: str, later: Place, fault: ReceiptFaultName, expected: OutcomeKind
+) -> None:
+    assert later.sandbox is not None
+    there = target(later_type, "mirror")
+    adapter = later.adapter(later_type)
+    once = batch(there, 1, (ADD, "a", {"name": "n"}))
+    (answers,) = deliver(adapter, once)
+    later.sandbox.faults.add_for_receipts(Fault(fault))
+    resolve(adapter, there, once, answers)
+    later.wait()
+
+    told = resolve(adapter, there, once, answers)
+
+    assert kinds(told) == [expected]
+    assert set(later.held()) == ({"a"} if fault == "receipt_forgotten" else set())
+
+
+@pytest.mark.parametrize("fault", get_args(FaultName))
+def test_no_failure_of_a_server_is_taken_for_a_receipt(tmp_path: Path, fault: FaultName) -> None:
+    """For adapters that speak HTTP."""
+    with later_webhook_place(tmp_path) as place:
+        assert place.sandbox is not None
+        there = target("webhook", "mirror")
+        once = batch(there, 1, (ADD, "a", {"name": "n"}), (ADD, "b", {"name": "n"}))
+        place.sandbox.faults.add(Fault(fault, hold=1.0))
+
+        first, second = deliver(place.adapter("webhook"), once, once)
+        place.wait()
+        told = resolve(place.adapter("webhook"), there, once, second)
+
+        is_taken = fault in AFTER_COMMIT
+        certain = {OutcomeKind.ACCEPTED} if is_taken else {OutcomeKind.DEFERRED, OutcomeKind.REJECTED}
+        allowed = certain if fault in CERTAINLY_NOT_DONE else certain | {OutcomeKind.UNKNOWN}
+        assert set(kinds(first)) <= allowed
+        assert kinds(second) == [OutcomeKind.ACCEPTED] * 2
+        assert kinds(told) == [OutcomeKind.DELIVERED] * 2
+        assert place.sandbox.store.query("select count(*) from effects") == [(2,)]

@@ -82,8 +82,10 @@ def test_a_worker_that_lost_its_lease_cannot_write_an_outcome(world: World) -> N
     assert zombie is not None
     world.time.now += timedelta(seconds=61)
     second = replace(WORKER, name="w2")
-    [(batch_id, token, _)] = claims.stranded(world.ledger, world.sync(), worker=second, now=world.time())
-    heir = claims.reclaim(world.ledger, world.sync(), batch_id, token=token, worker=second, now=world.time())
+    [left] = claims.stranded(world.ledger, world.sync(), worker=second, now=world.time())
+    heir = claims.reclaim(
+        world.ledger, world.sync(), left.batch_id, token=left.token, worker=second, now=world.time()
+    )
     assert heir is not None
 
     late = outcomes.record(
@@ -106,10 +108,12 @@ def test_a_stranded_batch_is_taken_over_by_one_only(world: World) -> None:
     write_intents(world, *planned("a"))
     take(world)
     world.time.now += timedelta(seconds=61)
-    [(batch_id, token, _)] = claims.stranded(world.ledger, world.sync(), worker=WORKER, now=world.time())
+    [left] = claims.stranded(world.ledger, world.sync(), worker=WORKER, now=world.time())
 
     heirs = [
-        claims.reclaim(world.ledger, world.sync(), batch_id, token=token, worker=WORKER, now=world.time())
+        claims.reclaim(
+            world.ledger, world.sync(), left.batch_id, token=left.token, worker=WORKER, now=world.time()
+        )
         for _ in range(2)
     ]
 

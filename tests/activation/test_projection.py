@@ -46,8 +46,8 @@ def test_a_sync_run_adds_up_in_the_warehouse(world: World) -> None:
     world.run()
 
     row = world.warehouse.execute(
-        "select adds + updates + removes, delivered + rejected + suppressed + deferred + in_doubt, delivered,"
-        " finished_at is not null from activation.sync_runs"
+        "select adds + updates + removes, delivered + accepted + rejected + suppressed + deferred + in_doubt,"
+        " delivered, finished_at is not null from activation.sync_runs"
     ).fetchone()
 
     assert row == (2, 2, 1, True)

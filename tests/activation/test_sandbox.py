@@ -1,6 +1,7 @@
 """The sandbox as a channel: what people and tests may rely on."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -96,6 +97,44 @@ def test_what_it_holds_can_be_read_back_and_survives_a_restart(tmp_path: Path) -
     assert members == '{"key":"a@x.org","fields":{"name":"A"}}\n'
     assert read == {"members": {"a@x.org": {"name": "A"}, "b@x.org": None}}
     assert lists == {"lists": {"l": 1}}
+
+
+LATER = SandboxRules(reject_keys="^blocked", seconds_to_finish=60)
+
+
+def test_a_sandbox_that_answers_later_tells_of_each_row_when_the_work_is_done(tmp_path: Path) -> None:
+    time = FakeTime()
+    with SandboxServer(tmp_path / "sandbox.sqlite", clock=time, rules=LATER) as sandbox:
+        answer = post(sandbox, upsert("a@x.org"), upsert("blocked@x.org"))
+        again = post(sandbox, upsert("a@x.org"), upsert("blocked@x.org"))
+        other = post(sandbox, upsert("b@x.org"))
+        url = f"{sandbox.url}/lists/l/receipts/{answer.json()['receipt']}"
+        early = httpx.get(url).json()
+        time.now += timedelta(seconds=60)
+        done = [httpx.get(url).json() for _ in range(2)]
+        effects = sandbox.store.query("select key, status from effects")
+        unknown = httpx.get(f"{sandbox.url}/lists/l/receipts/never-given")
+
+    assert (answer.status_code, again.content, other.status_code) == (202, answer.content, 409)
+    assert early == {"receipt": answer.json()["receipt"], "state": "working"}
+    results = [{"status": "delivered"}, {"status": "rejected", "reason": "blocked_by_rule"}]
+    assert done == [{"receipt": answer.json()["receipt"], "state": "done", "results": results}] * 2
+    assert effects == [("a@x.org", "delivered"), ("blocked@x.org", "rejected")]
+    assert unknown.status_code == 404
+
+
+def test_work_that_was_taken_is_done_in_order_after_a_restart(tmp_path: Path) -> None:
+    path, time = tmp_path / "sandbox.sqlite", FakeTime()
+    with SandboxServer(path, clock=time, rules=LATER) as sandbox:
+        post(sandbox, upsert("a@x.org", name="A"))
+        post(sandbox, upsert("a@x.org", name="B"), key="k2")
+        post(sandbox, {"do": "remove", "key": "b@x.org"}, upsert("b@x.org"), key="k3")
+        before = sandbox.store.counts()
+    time.now += timedelta(seconds=60)
+    with SandboxServer(path, clock=time, rules=LATER) as sandbox:
+        read = httpx.post(f"{sandbox.url}/lists/l/read", json={"keys": ["a@x.org", "b@x.org"]}).json()
+
+    assert (before, read) == ({}, {"members": {"a@x.org": {"name": "B"}, "b@x.org": {}}})
 
 
 def test_a_taken_port_is_one_clear_error(sandbox: SandboxServer, tmp_path: Path) -> None:

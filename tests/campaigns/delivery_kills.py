@@ -32,19 +32,32 @@ from activation import gate
 from activation.adapters.base import OperationKind, Surroundings
 from activation.adapters.webhook import WebhookAdapter
 from activation.config import Sync, load_definitions
-from activation.delivery import Engine, OpenDestination, Patience, deliver, recover
+from activation.delivery import Engine, OpenDestination, Patience
 from activation.intents import PlannedOperation, open_run
 from activation.ledger import Ledger, Transaction
 from activation.limits import RateWindows
+from activation.resolving import deliver_and_wait, settle_former
 from activation.sandbox.app import Sandbox, SandboxRules
 from activation.sandbox.faults import Faults
 from activation.sandbox.store import SandboxStore
 
-# what a destination of each kind can do: settings of its adapter, and whether the sandbox knows repeated keys
+
+@dataclass(frozen=True)
+class Kind:
+    """What a destination can do: settings of its adapter; whether the sandbox knows keys, answers later."""
+
+    settings: str
+    remembers_keys: bool = False
+    answers_later: bool = False
+
+
 KINDS = {
-    "idempotent": ("", True),
-    "readable": ("  idempotency_lifetime_hours: 0\n  read_back_settles_seconds: {settles}\n", False),
-    "opaque": ("  idempotency_lifetime_hours: 0\n  can_read_back: false\n", False),
+    "idempotent": Kind("", remembers_keys=True),
+    "readable": Kind("  idempotency_lifetime_hours: 0\n  read_back_settles_seconds: {settles}\n"),
+    "asynchronous": Kind(
+        "  can_read_back: false\n  can_resolve: true\n", remembers_keys=True, answers_later=True
+    ),
+    "opaque": Kind("  idempotency_lifetime_hours: 0\n  can_read_back: false\n"),
 }
 POINTS = (
     "before_claim",
@@ -61,7 +74,16 @@ POINTS = (
     "after_outcome",
     "in_recovery",
 )
+SELDOM = (
+    "in_recovery",
+    "before_resolved_outcome",
+    "after_resolved_outcome",
+)  # a worker is rarely there twice
+HITS = 0.05  # of the kills that are asked for, at each named point at least
+RESOLVING = ("before_resolve", "after_resolve_answer", "before_resolved_outcome", "after_resolved_outcome")
+OPEN = ("planned", "in_flight", "accepted", "deferred", "in_doubt")
 ROWS = 5
+BEFORE_DELIVERY = ("in_recovery", *RESOLVING)  # a worker that did not die there delivers nothing
 CLAIMS = 4  # after so many a worker that was not killed goes home, or the first of them would do all the work
 DEFINITIONS = """
 channel:
@@ -87,13 +109,17 @@ route: live
 
 @dataclass(frozen=True)
 class Slowness:
-    """In seconds: how long the sandbox has a request before it does it, how long a read waits for that."""
+    """In seconds: how long the sandbox has a request before it does it, how long a read waits for that.
+
+    `to_finish`: how long after it accepted a request a sandbox that answers later does it.
+    """
 
     to_commit: float
     settles: float
+    to_finish: float
 
 
-SLOWNESS = Slowness(to_commit=0.02, settles=0.1)
+SLOWNESS = Slowness(to_commit=0.02, settles=0.1, to_finish=0.05)
 
 
 @dataclass
@@ -108,6 +134,7 @@ class Verdict:
     doubled: int = 0
     in_doubt: int = 0
     done_in_doubt: int = 0
+    unlisted: int = 0
     false_claims: int = 0
     seconds: float = 0.0
 
@@ -167,20 +194,28 @@ def run_campaign(
     chance = random.Random(f"{kind}-{seed}")
     verdict = Verdict(kind, intents)
     began = time.monotonic()
-    settings, remembers_keys = KINDS[kind]
+    what = KINDS[kind]
+    named = points_of(kind)
+    rules = SandboxRules(
+        requests_per_second=100_000,
+        remembers_keys=what.remembers_keys,
+        seconds_to_commit=slowness.to_commit,
+        seconds_to_finish=slowness.to_finish if what.answers_later else None,
+    )
     folder.mkdir(exist_ok=True)
-    with _sandbox(folder, slowness.to_commit, remembers_keys=remembers_keys) as port:
-        _write_definitions(folder, settings.format(settles=slowness.settles), port)
+    with _sandbox(folder, rules) as port:
+        _write_definitions(folder, what.settings.format(settles=slowness.settles), port)
         _write_intents(folder, intents)
         points: list[str] = []
-        while verdict.kills < kills and _is_work_left(folder):
+        while not _is_enough(verdict, kills) and _is_work_left(folder):
             workers: dict[int, str] = {}
             for _ in range(2):
-                points = points or chance.sample(POINTS, len(POINTS))
-                is_named = chance.random() < 0.75
+                points = points or chance.sample(named, len(named))
+                is_named = chance.random() < max(0.75, HITS * len(named))
                 point = points.pop() if is_named else "never"
-                occurrence = 1 if point == "in_recovery" else chance.randint(1, 2)
-                workers[_fork(folder, point, occurrence)] = point
+                occurrence = 1 if point in SELDOM else chance.randint(1, 2)
+                claims = 0 if point in BEFORE_DELIVERY else CLAIMS
+                workers[_fork(folder, point, occurrence, claims=claims)] = point
             if "never" in workers.values():
                 time.sleep(chance.random() * 0.15)
                 for pid, point in workers.items():
@@ -195,11 +230,19 @@ def run_campaign(
                         verdict.hits[point] += 1
                 elif os.waitstatus_to_exitcode(status):
                     raise RuntimeError(f"a worker ended with {os.waitstatus_to_exitcode(status)}")
+                elif point != "never":
+                    points.insert(0, point)  # it did not get there: another one shall
         for _ in range(3):  # what is left, and whatever the last ones left in flight
-            os.waitpid(_fork(folder, "never", 1, is_bounded=False), 0)
+            os.waitpid(_fork(folder, "never", 1, claims=None), 0)
     _judge(folder, verdict)
     verdict.seconds = time.monotonic() - began
     return verdict
+
+
+def _is_enough(verdict: Verdict, kills: int) -> bool:
+    """Whether so many have died, and some at each point that workers of this kind pass."""
+    fewest = min(verdict.hits[point] for point in points_of(verdict.kind))
+    return verdict.kills >= kills and fewest >= int(kills * HITS)
 
 
 def _judge(folder: Path, verdict: Verdict) -> None:
@@ -210,8 +253,12 @@ def _judge(folder: Path, verdict: Verdict) -> None:
         )
     with sqlite3.connect(folder / "ledger.sqlite") as ledger:
         states = dict(ledger.execute("select destination_key, state from operations"))
+        doubtful = {
+            key
+            for (key,) in ledger.execute("select destination_key from dead_letters where state = 'in_doubt'")
+        }
     verdict.doubled = sum(count > 1 for count in effects.values())
-    doubtful = {key for key, state in states.items() if state in ("in_doubt", "in_flight", "accepted")}
+    verdict.unlisted = sum(state in OPEN and key not in doubtful for key, state in states.items())
     verdict.in_doubt = len(doubtful)
     verdict.done_in_doubt = sum(key in effects for key in doubtful)
     verdict.false_claims = sum(state == "delivered" and key not in effects for key, state in states.items())
@@ -221,25 +268,25 @@ def _judge(folder: Path, verdict: Verdict) -> None:
 def _is_work_left(folder: Path) -> bool:
     with sqlite3.connect(folder / "ledger.sqlite") as ledger:
         row = ledger.execute(
-            "select 1 from operations where state in ('planned', 'deferred') limit 1"
+            "select 1 from operations where state in ('planned', 'deferred', 'accepted') limit 1"
         ).fetchone()
     return row is not None
 
 
-def _fork(folder: Path, point: str, occurrence: int, *, is_bounded: bool = True) -> int:
+def _fork(folder: Path, point: str, occurrence: int, *, claims: int | None) -> int:
     pid = os.fork()
     if pid:
         return pid
     try:
-        _work(folder, _killer(point, occurrence), is_bounded=is_bounded)
+        _work(folder, _killer(point, occurrence), most_claims=claims)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - this process ends here, whatever it was
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
 
 
-def _work(folder: Path, at: Callable[[str], None], *, is_bounded: bool) -> None:
-    """What a worker of the engine does: settle what others left, then deliver."""
+def _work(folder: Path, at: Callable[[str], None], *, most_claims: int | None) -> None:
+    """What a worker of the engine does: settle what others left, then deliver so many batches, or all."""
     sync = load_definitions(folder).sync("s")
     capabilities = sync.destination.capabilities
     adapter = KillingAdapter.build(sync.destination.config, Surroundings("channel", folder, str, str))
@@ -250,11 +297,11 @@ def _work(folder: Path, at: Callable[[str], None], *, is_bounded: bool) -> None:
         def reached(point: str) -> None:
             nonlocal claims
             claims += point == "before_claim"
-            if claims > CLAIMS and is_bounded:
+            if most_claims is not None and claims > most_claims:
                 os._exit(0)
-            if point == "before_outcome":
+            if point in ("before_outcome", "before_resolved_outcome"):
                 ledger.step = "outcome"
-            elif point in ("after_outcome", "before_claim"):
+            elif point in ("after_outcome", "after_resolved_outcome", "before_claim"):
                 ledger.step = "claim"
             at(point)
 
@@ -271,8 +318,10 @@ async def _recover_and_deliver(
     sync: Sync, ledger: Ledger, destination: OpenDestination, engine: Engine
 ) -> None:
     async with destination.adapter:
-        await recover(sync, ledger=ledger, destination=destination, engine=engine)
-        await deliver(sync, ledger=ledger, destination=destination, engine=engine)
+        await settle_former(sync, ledger=ledger, destination=destination, engine=engine)
+        await deliver_and_wait(
+            sync, ledger=ledger, destination=destination, engine=engine, sync_run_id="s-000001"
+        )
 
 
 def _killer(point: str, occurrence: int) -> Callable[[str], None]:
@@ -321,7 +370,7 @@ def _write_intents(folder: Path, intents: int) -> None:
 
 
 @contextmanager
-def _sandbox(folder: Path, seconds_to_commit: float, *, remembers_keys: bool) -> Iterator[int]:
+def _sandbox(folder: Path, rules: SandboxRules) -> Iterator[int]:
     """The sandbox in a process of its own, on a free port of loopback; stopped by its process id."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = int(listener.getsockname()[1])
@@ -331,11 +380,6 @@ def _sandbox(folder: Path, seconds_to_commit: float, *, remembers_keys: bool) ->
 
         logging.disable()  # requests that end in the middle are what this is about
         store = SandboxStore(folder / "sandbox.sqlite")
-        rules = SandboxRules(
-            requests_per_second=100_000,
-            remembers_keys=remembers_keys,
-            seconds_to_commit=seconds_to_commit,
-        )
         app = Sandbox(store, rules=rules, faults=Faults(), clock=now).app()
         uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")).run(
             sockets=[listener]
@@ -361,6 +405,15 @@ def _wait_for(port: int) -> None:
     raise RuntimeError("the sandbox did not start")
 
 
+def points_of(kind: str) -> tuple[str, ...]:
+    """The named points at which workers of a kind of destination are killed."""
+    return POINTS + RESOLVING if KINDS[kind].answers_later else POINTS
+
+
+def _hits(verdict: Verdict, point: str) -> str:
+    return str(verdict.hits[point]) if point in points_of(verdict.kind) else "-"
+
+
 def table(verdicts: list[Verdict]) -> str:
     """One column for each kind of destination."""
     heads = "".join(f"{verdict.kind:>12}" for verdict in verdicts)
@@ -368,13 +421,14 @@ def table(verdicts: list[Verdict]) -> str:
     rows: list[tuple[str, Callable[[Verdict], object]]] = [
         ("intents", lambda verdict: f"{verdict.intents:,}"),
         ("kills", lambda verdict: f"{verdict.kills:,}"),
-        *((f"  {point}", lambda verdict, point=point: verdict.hits[point]) for point in POINTS),
+        *((f"  {point}", lambda verdict, point=point: _hits(verdict, point)) for point in POINTS + RESOLVING),
         ("  at a random time", lambda verdict: verdict.random_kills),
         ("lost", lambda verdict: verdict.lost),
         ("doubled", lambda verdict: verdict.doubled),
         ("called done and not so", lambda verdict: verdict.false_claims),
         ("in doubt, listed", lambda verdict: verdict.in_doubt),
         ("  of those done", lambda verdict: verdict.done_in_doubt),
+        ("open and not listed", lambda verdict: verdict.unlisted),
         ("seconds", lambda verdict: f"{verdict.seconds:.0f}"),
     ]
     for name, value in rows:
@@ -391,9 +445,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds-to-commit", type=float, default=SLOWNESS.to_commit)
     parser.add_argument("--read-back-settles", type=float, default=SLOWNESS.settles)
+    parser.add_argument("--seconds-to-finish", type=float, default=SLOWNESS.to_finish)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    slowness = Slowness(given.seconds_to_commit, given.read_back_settles)
+    slowness = Slowness(given.seconds_to_commit, given.read_back_settles, given.seconds_to_finish)
     verdicts = []
     for kind in given.kinds:
         with tempfile.TemporaryDirectory() as name:
@@ -409,7 +464,9 @@ def main() -> None:
             )
     found = [{**vars(verdict), "kills": verdict.kills} for verdict in verdicts]
     sys.stdout.write((json.dumps(found) if given.json else table(verdicts)) + "\n")
-    if any(verdict.lost or verdict.doubled or verdict.false_claims for verdict in verdicts):
+    if any(
+        verdict.lost or verdict.doubled or verdict.false_claims or verdict.unlisted for verdict in verdicts
+    ):
         raise SystemExit(1)
 
 

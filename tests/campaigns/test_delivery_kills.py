@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-KINDS = ("idempotent", "readable", "opaque")
+KINDS = ("idempotent", "readable", "asynchronous", "opaque")
 NAMED_POINTS = 13
 
 
@@ -40,4 +40,5 @@ def test_whenever_workers_are_killed_nothing_is_lost_doubled_or_claimed_falsely(
     assert verdict["kills"] >= 20
     assert len(verdict["hits"]) >= NAMED_POINTS // 2
     assert (verdict["lost"], verdict["doubled"], verdict["false_claims"]) == (0, 0, 0), verdict
+    assert verdict["unlisted"] == 0, verdict
     assert (verdict["in_doubt"] > 0) == (kind == "opaque"), verdict

@@ -19,6 +19,7 @@ renamed as (
         updates,
         removes,
         delivered,
+        accepted,
         rejected,
         suppressed,
         deferred,

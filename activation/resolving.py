@@ -1,0 +1,198 @@
+"""Asks destinations that answer later what became of what they accepted, while a run's patience lasts."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import timedelta
+
+from activation.adapters.base import DELIVERED, Capabilities, Outcome, OutcomeKind
+from activation.config import Sync
+from activation.delivery import Delivery, Engine, OpenDestination, deliver, recover
+from activation.intents import finish_run
+from activation.ledger import Ledger
+from activation.receipts import (
+    Awaited,
+    AwaitedBatch,
+    awaited_batch,
+    awaited_batches,
+    record_answers,
+    runs_with_accepted,
+)
+
+TELLS_NOTHING = Outcome(OutcomeKind.ACCEPTED, "unreadable_answer", concerns_batch=True)
+
+
+async def settle_former(
+    sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine
+) -> Delivery:
+    """What former runs left, before anything new is planned: unanswered batches, accepted operations.
+
+    The counts of the runs that they belong to are brought up to date, also where a worker was killed between
+    an answer and the counting.
+    """
+    result = await recover(sync, ledger=ledger, destination=destination, engine=engine)
+    result.add(await resolve_accepted(sync, ledger=ledger, destination=destination, engine=engine))
+    for sync_run_id in sorted(result.sync_run_ids | runs_with_accepted(ledger, sync)):
+        finish_run(ledger, sync_run_id, now=engine.clock())
+    return result
+
+
+async def deliver_and_wait(
+    sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine, sync_run_id: str
+) -> Delivery:
+    """Deliver a run, then ask for what is accepted until all is answered or the run's patience is over.
+
+    What the destination put off meanwhile is delivered again. What has no answer at the end stays accepted: a
+    later run asks again.
+    """
+    result = await deliver(
+        sync, ledger=ledger, destination=destination, engine=engine, sync_run_id=sync_run_id
+    )
+    waited = timedelta(0)
+    for tries in itertools.count(1):
+        if result.stopped is not None or not awaited_batches(ledger, sync, with_doubtful=False):
+            break
+        wait = max(engine.patience.wait(tries, sync_run_id), result.retry_after)
+        if waited + wait > engine.patience.answers:
+            break
+        await engine.sleep(wait.total_seconds())
+        waited += wait
+        result.retry_after = timedelta(0)
+        answered = await resolve_accepted(
+            sync, ledger=ledger, destination=destination, engine=engine, with_doubtful=False
+        )
+        result.add(answered)
+        if answered.deferred and result.stopped is None:
+            result.add(
+                await deliver(
+                    sync, ledger=ledger, destination=destination, engine=engine, sync_run_id=sync_run_id
+                )
+            )
+    for former in sorted(result.sync_run_ids - {sync_run_id}):
+        finish_run(ledger, former, now=engine.clock())
+    return result
+
+
+async def resolve_accepted(
+    sync: Sync,
+    *,
+    ledger: Ledger,
+    destination: OpenDestination,
+    engine: Engine,
+    with_doubtful: bool = True,
+) -> Delivery:
+    """Ask once for every accepted operation of a sync, and record what is known.
+
+    Asking changes nothing at the destination, so two workers may ask for the same receipt; the ledger takes
+    the first answer. `with_doubtful`: ask also for what is in doubt, because its answer did not come in time.
+    """
+    result = Delivery()
+    for batch_id in awaited_batches(ledger, sync, with_doubtful=with_doubtful):
+        waiting = awaited_batch(ledger, batch_id, with_doubtful=with_doubtful)
+        if waiting is None:
+            continue
+        step = destination.capabilities.max_receipts
+        for first in range(0, len(waiting.members), step):
+            members = waiting.members[first : first + step]
+            await _resolve(
+                sync,
+                waiting,
+                members,
+                result=result,
+                ledger=ledger,
+                destination=destination,
+                engine=engine,
+            )
+            if result.stopped is not None or result.retry_after:
+                return result
+    return result
+
+
+async def _resolve(
+    sync: Sync,
+    waiting: AwaitedBatch,
+    members: Sequence[Awaited],
+    *,
+    result: Delivery,
+    ledger: Ledger,
+    destination: OpenDestination,
+    engine: Engine,
+) -> None:
+    """One status request, a read of what it does not tell, and the record of both."""
+    await _wait_for_room(destination, engine)
+    engine.at("before_resolve")
+    answers = await destination.adapter.resolve(sync.target, [member.receipt for member in members])
+    engine.at("after_resolve_answer")
+    if len(answers) != len(members):
+        answers = [TELLS_NOTHING] * len(members)
+    can, age = destination.capabilities, engine.clock() - waiting.accepted_at
+    asked = [
+        member for member, answer in zip(members, answers, strict=True) if _is_read_back(answer, age, can)
+    ]
+    held: dict[int, Outcome] = {}
+    if asked:
+        await _wait_for_room(destination, engine)
+        read = await destination.adapter.read_back(waiting.as_batch(sync, asked))
+        held = {member.number: outcome for member, outcome in zip(asked, read, strict=True)}
+    known = [
+        (member, found)
+        for member, answer in zip(members, answers, strict=True)
+        if (found := _known(member, answer, held.get(member.number), age, can)) is not None
+    ]
+    if known:
+        engine.at("before_resolved_outcome")
+        recorded = record_answers(
+            ledger,
+            sync,
+            waiting.batch_id,
+            known,
+            now=engine.clock(),
+            wait=engine.patience.wait(1, waiting.idempotency_key),
+            max_attempts=engine.patience.operation_attempts,
+        )
+        result.note(recorded, waiting.sync_run_id)
+        engine.at("after_resolved_outcome")
+    if any(answer.stops_destination for answer in answers):
+        reason = next((answer.reason for answer in answers if answer.reason), "no reason given")
+        result.stopped = f"{sync.destination.name} answers nobody until a person acts: {reason}"
+    result.retry_after = max(
+        answer.retry_after or timedelta(0) if answer.concerns_batch else timedelta(0) for answer in answers
+    )
+
+
+def _is_read_back(answer: Outcome, age: timedelta, can: Capabilities) -> bool:
+    """Whether an answer leaves something open that the destination may be asked now in another way."""
+    if not can.can_read_back or answer.kind not in (OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN):
+        return False
+    return age >= can.resolves_within or (answer.kind is OutcomeKind.UNKNOWN and age >= can.read_back_settles)
+
+
+def _known(
+    member: Awaited, answer: Outcome, held: Outcome | None, age: timedelta, can: Capabilities
+) -> Outcome | None:
+    """What an answer, and what the destination holds, make of an accepted operation; None: it waits on.
+
+    A receipt that is not known may not be known yet, and what is not there may be on its way: neither is
+    believed before its time. A destination that says it still works on it is believed: then nothing is ever
+    sent again without a person.
+    """
+    if answer.kind in (OutcomeKind.DELIVERED, OutcomeKind.REJECTED, OutcomeKind.DEFERRED):
+        return answer
+    if held is not None and held.kind is OutcomeKind.DELIVERED:
+        return DELIVERED
+    is_forgotten = answer.kind is OutcomeKind.UNKNOWN
+    is_lost = is_forgotten and age >= can.read_back_settles and not can.can_read_back
+    if age < can.resolves_within and not is_lost:
+        return None
+    is_worked_on = answer.kind is OutcomeKind.ACCEPTED and not answer.concerns_batch
+    if held is not None and held.kind is OutcomeKind.DEFERRED and not is_worked_on:
+        return held
+    if is_forgotten:
+        doubt = answer.reason or "receipt_forgotten"
+    else:
+        doubt = "not_finished_in_time" if is_worked_on else "no_answer_in_time"
+    return None if member.doubt == doubt else Outcome(OutcomeKind.UNKNOWN, doubt)
+
+
+async def _wait_for_room(destination: OpenDestination, engine: Engine) -> None:
+    while wait := destination.windows.admit(engine.clock()):
+        await engine.sleep(wait.total_seconds())
