@@ -1,7 +1,7 @@
 """Where the conformance suite of adapters finds each adapter's destination.
 
 A new adapter adds one `Place` to PLACES: where its destination is, and what that holds. One whose destination
-may answer `accepted` also adds one to LATER_PLACES, where it does.
+may answer `accepted` also adds one to ANSWERS_LATER, where it does.
 """
 
 import asyncio
@@ -113,7 +113,7 @@ def later_webhook_place(folder: Path) -> Iterator[Place]:
 
 PLACES = {"webhook": webhook_place, "file": file_place}
 # where an adapter that declares `can_resolve` is answered later; `wait` lets the time of the work pass
-LATER_PLACES = {"webhook": later_webhook_place}
+ANSWERS_LATER = {"webhook": later_webhook_place}
 
 
 def target(type_name: str, mode: str) -> Target:

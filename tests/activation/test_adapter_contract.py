@@ -28,7 +28,7 @@ from activation.sandbox.faults import (
     ReceiptFaultName,
 )
 from tests.activation.places import (
-    LATER_PLACES,
+    ANSWERS_LATER,
     NASTY,
     PLACES,
     SECRET,
@@ -244,14 +244,14 @@ def test_a_message_whose_answer_was_lost_is_found_by_its_id(tmp_path: Path, faul
         assert kinds(asyncio.run(ask())) == [OutcomeKind.DELIVERED, OutcomeKind.DEFERRED]
 
 
-@pytest.fixture(params=sorted(LATER_PLACES))
+@pytest.fixture(params=sorted(ANSWERS_LATER))
 def later_type(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
 def later(later_type: str, tmp_path: Path) -> Iterator[Place]:
-    with LATER_PLACES[later_type](tmp_path) as opened:
+    with ANSWERS_LATER[later_type](tmp_path) as opened:
         yield opened
 
 

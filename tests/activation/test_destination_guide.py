@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> Path:
     adapter, place = blocks("python")
     account, sync = blocks("yaml")
     (tmp_path / "activation/adapters/table.py").write_text(adapter, encoding="utf-8")
-    suite = tmp_path / "tests/activation/test_adapter_contract.py"
+    suite = tmp_path / "tests/activation/places.py"
     text = suite.read_text(encoding="utf-8")
     for before, after in (
         ("PLACES = {", f"{place}\n\nPLACES = {{"),

@@ -21,6 +21,7 @@ from activation.sandbox.app import SandboxRules
 from activation.sandbox.faults import TELL_NOTHING, Fault, ReceiptFaultName
 from activation.sandbox.server import SandboxServer
 from tests.activation.later import HOUR, IMPATIENT, OPAQUE, READABLE, Later, Open, open_later
+from tests.activation.test_append import WELCOME, messages
 from tests.activation.warehouse import Person, withdraw
 from tests.activation.world import people
 
@@ -472,6 +473,35 @@ def test_the_work_of_a_sandbox_that_was_restarted_is_done(tmp_path: Path, later:
         world.run()
 
     assert (world.states(), len(world.effects())) == ({ANN: "delivered"}, 1)
+
+
+def test_a_message_that_was_accepted_is_sent_once_and_its_occurrence_is_over(later: Open) -> None:
+    world = later()
+    (world.folder / "syncs" / "welcome.yml").write_text(WELCOME)
+    world.members(*people("ann", "bob"))
+
+    first = world.run("welcome", patience=IMPATIENT)
+    waits = world.run("welcome", patience=IMPATIENT)
+    world.pass_time(10 * MINUTE)
+    done = world.run("welcome")
+
+    assert (first.accepted, waits.sends, done.recovered, done.sends) == (2, 0, 2, 0)
+    assert messages(world) == {"ann": 1, "bob": 1}
+
+
+def test_a_message_whose_receipt_was_forgotten_is_not_sent_again_when_a_person_closes_it(later: Open) -> None:
+    world = later(settings=OPAQUE)
+    (world.folder / "syncs" / "welcome.yml").write_text(WELCOME)
+    world.members(*people("ann"))
+    world.run("welcome", patience=IMPATIENT)
+    world.sandbox.faults.add_for_receipts(Fault("receipt_forgotten"))
+    world.pass_time(10 * MINUTE)
+    world.run("welcome")
+
+    closed = dead_letters.give_up(world.ledger, "welcome", reason_code=None, now=world.time())
+    after = world.run("welcome")
+
+    assert (closed, after.sends, messages(world)) == (1, 0, {"ann": 1})
 
 
 @pytest.mark.parametrize("seed", range(6))
