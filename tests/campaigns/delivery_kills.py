@@ -206,16 +206,16 @@ def run_campaign(
     with _sandbox(folder, rules) as port:
         _write_definitions(folder, what.settings.format(settles=slowness.settles), port)
         _write_intents(folder, intents)
-        points: list[str] = []
+        sync = load_definitions(folder).sync("s")
+        _warm(sync, folder)
         while not _is_enough(verdict, kills) and _is_work_left(folder):
             workers: dict[int, str] = {}
             for _ in range(2):
-                points = points or chance.sample(named, len(named))
                 is_named = chance.random() < max(0.75, HITS * len(named))
-                point = points.pop() if is_named else "never"
+                point = _point(verdict, named, chance) if is_named else "never"
                 occurrence = 1 if point in SELDOM else chance.randint(1, 2)
                 claims = 0 if point in BEFORE_DELIVERY else CLAIMS
-                workers[_fork(folder, point, occurrence, claims=claims)] = point
+                workers[_fork(folder, sync, point, occurrence, claims=claims)] = point
             if "never" in workers.values():
                 time.sleep(chance.random() * 0.15)
                 for pid, point in workers.items():
@@ -230,13 +230,28 @@ def run_campaign(
                         verdict.hits[point] += 1
                 elif os.waitstatus_to_exitcode(status):
                     raise RuntimeError(f"a worker ended with {os.waitstatus_to_exitcode(status)}")
-                elif point != "never":
-                    points.insert(0, point)  # it did not get there: another one shall
         for _ in range(3):  # what is left, and whatever the last ones left in flight
-            os.waitpid(_fork(folder, "never", 1, claims=None), 0)
+            os.waitpid(_fork(folder, sync, "never", 1, claims=None), 0)
     _judge(folder, verdict)
     verdict.seconds = time.monotonic() - began
     return verdict
+
+
+def _point(verdict: Verdict, named: tuple[str, ...], chance: random.Random) -> str:
+    """Any point, or the one with the fewest hits: some are reached only after others were."""
+    if chance.random() < 0.5:
+        return chance.choice(named)
+    return min(named, key=lambda point: verdict.hits[point])
+
+
+def _warm(sync: Sync, folder: Path) -> None:
+    """Load before the first fork what every worker needs, certificates above all."""
+
+    async def open_once() -> None:
+        async with KillingAdapter.build(sync.destination.config, Surroundings("channel", folder, str, str)):
+            pass
+
+    asyncio.run(open_once())
 
 
 def _is_enough(verdict: Verdict, kills: int) -> bool:
@@ -273,21 +288,20 @@ def _is_work_left(folder: Path) -> bool:
     return row is not None
 
 
-def _fork(folder: Path, point: str, occurrence: int, *, claims: int | None) -> int:
+def _fork(folder: Path, sync: Sync, point: str, occurrence: int, *, claims: int | None) -> int:
     pid = os.fork()
     if pid:
         return pid
     try:
-        _work(folder, _killer(point, occurrence), most_claims=claims)
+        _work(folder, sync, _killer(point, occurrence), most_claims=claims)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - this process ends here, whatever it was
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
 
 
-def _work(folder: Path, at: Callable[[str], None], *, most_claims: int | None) -> None:
+def _work(folder: Path, sync: Sync, at: Callable[[str], None], *, most_claims: int | None) -> None:
     """What a worker of the engine does: settle what others left, then deliver so many batches, or all."""
-    sync = load_definitions(folder).sync("s")
     capabilities = sync.destination.capabilities
     adapter = KillingAdapter.build(sync.destination.config, Surroundings("channel", folder, str, str))
     adapter.at = at
