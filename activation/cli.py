@@ -1,4 +1,4 @@
-"""The nouns `sync` and `sandbox` of the command line. Results go to stdout, one line of error to stderr."""
+"""The nouns `sync`, `ledger` and `sandbox`. Results go to stdout, one line of error to stderr."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ import typer
 
 from activation import sync_commands
 from activation.command_line import ActivationContext, Json, one_line_errors, print_json
+from activation.ledger_commands import ledger_commands
 from activation.sandbox.app import SandboxRules
 from activation.sandbox.server import serve_in_foreground
 from activation.sandbox.store import SandboxStore
@@ -16,7 +17,11 @@ __all__ = ["ActivationContext", "commands"]
 
 def commands(context: ActivationContext) -> dict[str, typer.Typer]:
     """Noun -> its commands, to be mounted under `cdp`."""
-    return {"sync": sync_commands.sync_commands(context), "sandbox": _sandbox_commands(context)}
+    return {
+        "sync": sync_commands.sync_commands(context),
+        "ledger": ledger_commands(context),
+        "sandbox": _sandbox_commands(context),
+    }
 
 
 def _sandbox_commands(context: ActivationContext) -> typer.Typer:

@@ -35,7 +35,8 @@ class ActivationContext:
 
     `open_snapshot` yields a read-only connection, `open_warehouse` the only writable one, behind its lock.
     `record_decision` appends what an operator decided to the event log, before it is acted upon; it raises
-    for a reason that says nothing. `source_state` tells how the marts of a connection stand.
+    for a reason that says nothing. `source_state` tells how the marts of a connection stand. `ledger_file`
+    is where the ledger is while no database keeps it.
     """
 
     definitions: Callable[[], Definitions]
@@ -46,6 +47,7 @@ class ActivationContext:
     record_decision: Callable[[Mapping[str, str], str], None]
     resolve_secret: Callable[[str], str]
     clock: Clock
+    ledger_file: Path
     files_root: Path
     sandbox_path: Path
     plans_folder: Path

@@ -60,7 +60,7 @@ def try_again(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: d
         cursor = transaction.execute(
             "update operations set superseded_at = ?, ledger_seq = ? where operation_number in"
             " (select operation_number from dead_letters where sync_name = ? and state = 'rejected'"
-            " and reason is coalesce(?, reason))",
+            " and reason is not distinct from coalesce(?, reason))",
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code),
         )
         transaction.touch_changed_runs(sync_name)
@@ -78,7 +78,7 @@ def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: dat
         cursor = transaction.execute(
             "update operations set state = 'cancelled', is_open = null, payload = null, finished_at = ?,"
             " reason = 'discarded_' || coalesce(reason, 'in_doubt'), ledger_seq = ?"
-            " where sync_name = ? and state = 'in_doubt' and reason is coalesce(?, reason)"
+            " where sync_name = ? and state = 'in_doubt' and reason is not distinct from coalesce(?, reason)"
             " and batch_id in (select batch_id from batches where sync_name = ? and (state = 'unknown'"
             " or (state = 'settled' and accepted_at is not null)))",
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name),

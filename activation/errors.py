@@ -18,7 +18,7 @@ class FatalActivationError(ActivationError):
 
 
 class ConfigError(FatalActivationError):
-    """A sync or destination file says something that cannot be done."""
+    """A sync or destination file, or a setting, says something that cannot be done."""
 
 
 class LedgerBusyError(TransientActivationError):
@@ -26,11 +26,15 @@ class LedgerBusyError(TransientActivationError):
 
 
 class LedgerCorruptError(FatalActivationError):
-    """The ledger file cannot be read or is not a ledger of this version."""
+    """The ledger cannot be read, or what is there is not a ledger of this version, or not the one it was."""
 
 
 class LedgerStorageError(TransientActivationError):
-    """The ledger could not be written (full disk, I/O error); the transaction was undone."""
+    """The ledger could not be reached or written (full disk, server away); nothing is sent for that step."""
+
+
+class LedgerRefusedError(FatalActivationError):
+    """The ledger's own rules forbid what was asked of it; the transaction was undone."""
 
 
 class ProjectionError(FatalActivationError):

@@ -212,7 +212,7 @@ def freeze_reason(transaction: Transaction, sync_name: str, *, sync_run_id: str 
     """Why this sync, in that run, may not claim now, or None."""
     row = transaction.execute(
         "select reason from freezes where sync_name in (?, ?) and lifted_at is null"
-        " and (but_sync_run_id is null or but_sync_run_id is not ?) order by freeze_number limit 1",
+        " and (but_sync_run_id is null or but_sync_run_id is distinct from ?) order by freeze_number limit 1",
         (sync_name, EVERYTHING, sync_run_id),
     ).fetchone()
     return None if row is None else str(row[0])

@@ -1,39 +1,31 @@
-"""The operational store: a SQLite file in which every promise is durable before it is acted upon.
+"""The operational store, in which every promise is durable before it is acted upon.
 
-This file opens it and gives transactions; `intents`, `claims`, `outcomes`, `gate` and `projection` speak to
-it.
+This file gives its transactions, on whatever keeps it; `intents`, `claims`, `outcomes`, `gate` and
+`projection` speak to it.
 """
 
-import sqlite3
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from activation.errors import (
-    ActivationError,
-    LedgerBusyError,
-    LedgerCorruptError,
-    LedgerStorageError,
-)
-
-APPLICATION_ID = 0x43445031  # "CDP1": tells a ledger from any other SQLite file
-SCHEMA_VERSION = 4
+from activation.errors import ConfigError, LedgerCorruptError
+from activation.ledger_places import LedgerPlace
+from activation.ledger_sqlite import SqliteStore
+from activation.ledger_store import Connection, Cursor, Examination, Store, Values
 
 
 @dataclass(frozen=True)
 class Transaction:
     """One write transaction and the sequence number that stamps every row it touches."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     ledger_seq: int
 
-    def execute(self, statement: str, values: Any = ()) -> sqlite3.Cursor:
+    def execute(self, statement: str, values: Values = ()) -> Cursor:
         """Run one statement with bound values."""
         return self.connection.execute(statement, values)
 
@@ -61,55 +53,75 @@ class Transaction:
 
 
 class Ledger:
-    """A connection to the ledger file, made on first use; one per process and thread of work."""
+    """A connection to the ledger, made on first use; one per process and thread of work.
 
-    def __init__(self, path: Path, *, busy_timeout: timedelta = timedelta(seconds=10)) -> None:
-        self.path = path
-        self._busy_timeout = busy_timeout
-        self._connection: sqlite3.Connection | None = None
+    `place` is a SQLite file or a PostgreSQL database. A writer waits for another one for `busy_timeout`.
+    """
+
+    def __init__(self, place: LedgerPlace, *, busy_timeout: timedelta = timedelta(seconds=10)) -> None:
+        self.place = place
+        self._store = _store_at(place, busy_timeout)
+        self._is_open = False
+        self._last_seq = -1
+
+    @property
+    def name(self) -> str:
+        """Where it is, for people; never with a password."""
+        return self._store.name
 
     def __enter__(self) -> Self:
-        """Open the file, creating it with its tables when it does not exist."""
-        if self._connection is None:
-            with self._clear_errors():
-                self._connection = self._open()
+        """Open it, creating its tables where there are none yet."""
+        if not self._is_open:
+            with self._store.clear_errors():
+                self._store.open()
+            self._is_open = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the connection; everything committed stays."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._is_open = False
+        self._store.close()
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A write transaction: committed and on disk when the block ends, undone when it raises."""
-        connection = self._open_connection()
-        with self._clear_errors():
-            connection.execute("begin immediate")
+        """A write transaction: committed and on disk when the block ends, undone when it raises.
+
+        The first statement takes the row that every writer takes, so one write transaction follows the other.
+        An error that comes out of the commit itself says so: the step may have been kept, and is settled like
+        one of a worker that died there.
+        """
+        self._check_open()
+        with self._store.clear_errors():
+            connection = self._store.begin_write()
             try:
                 (ledger_seq,) = connection.execute(
                     "update ledger_identity set ledger_seq = ledger_seq + 1 returning ledger_seq"
                 ).fetchone()
+                if ledger_seq <= self._last_seq:
+                    raise LedgerCorruptError(
+                        f"The ledger {self.name} went back: this process has seen step {self._last_seq}, and "
+                        f"it ends at {ledger_seq - 1} now. Nothing was sent. Bring back the one that has "
+                        "every step; a standby that had not received them all cannot take its place."
+                    )
                 yield Transaction(connection, ledger_seq)
-                connection.execute("commit")
+                self._store.commit()
             except BaseException:
-                if connection.in_transaction:
-                    connection.execute("rollback")
+                self._store.rollback()
                 raise
+        self._last_seq = ledger_seq
 
     @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
+    def read(self) -> Iterator[Connection]:
         """One consistent picture of the ledger for the length of the block."""
-        connection = self._open_connection()
-        with self._clear_errors():
-            connection.execute("begin")
+        self._check_open()
+        with self._store.clear_errors():
+            connection = self._store.begin_read()
             try:
                 yield connection
             finally:
-                connection.execute("rollback")
+                self._store.rollback()
 
     def sequence(self) -> int:
         """The number of the last write transaction."""
@@ -117,95 +129,25 @@ class Ledger:
             (ledger_seq,) = connection.execute("select ledger_seq from ledger_identity").fetchone()
             return int(ledger_seq)
 
-    def _open_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
+    def _check_open(self) -> None:
+        if not self._is_open:
             raise RuntimeError("the ledger is used outside its `with` block")
-        return self._connection
-
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self.path,
-            timeout=self._busy_timeout.total_seconds(),
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = full")
-            connection.execute("pragma cache_size = -65536")
-            self._create_or_check(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _create_or_check(self, connection: sqlite3.Connection) -> None:
-        connection.execute("begin immediate")
-        try:
-            (application,) = connection.execute("pragma application_id").fetchone()
-            (version,) = connection.execute("pragma user_version").fetchone()
-            (tables,) = connection.execute("select count(*) from sqlite_schema").fetchone()
-            if tables == 0:
-                schema = (
-                    resources.files("activation")
-                    .joinpath("sql/ledger_schema.sql")
-                    .read_text(encoding="utf-8")
-                )
-                for statement in _statements(schema):
-                    connection.execute(statement)
-                connection.execute("insert into ledger_identity values (?, 0, 0)", (uuid.uuid4().hex,))
-                connection.execute(f"pragma application_id = {APPLICATION_ID}")
-                connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
-            elif (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
-                raise LedgerCorruptError(
-                    f"{self.path} is not a ledger of version {SCHEMA_VERSION}: found application id "
-                    f"{application}, "
-                    f"version {version}. Point the ledger to its own file, or restore it from a backup."
-                )
-            connection.execute("commit")
-        except BaseException:
-            connection.execute("rollback")
-            raise
-
-    @contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except ActivationError:
-            raise
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise LedgerBusyError(
-                    f"The ledger {self.path} stayed locked by another process for "
-                    f"{self._busy_timeout.total_seconds():g} s; nothing was changed. Wait for it, then "
-                    "run again."
-                ) from error
-            if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise LedgerCorruptError(
-                    f"The ledger {self.path} cannot be read ({error}); nothing was sent. Restore it from "
-                    "a backup."
-                ) from error
-            if code in (
-                sqlite3.SQLITE_FULL,
-                sqlite3.SQLITE_IOERR,
-                sqlite3.SQLITE_READONLY,
-                sqlite3.SQLITE_CANTOPEN,
-            ):
-                raise LedgerStorageError(
-                    f"The ledger {self.path} could not be written ({error}); the step was undone and "
-                    "nothing was "
-                    "sent for it. Free space or mend the folder's permissions, then run again."
-                ) from error
-            raise
 
 
-def _statements(script: str) -> Iterator[str]:
-    """Split at semicolons that end a statement, so that the schema is created in one transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def examine_ledger(place: LedgerPlace) -> tuple[Examination, str]:
+    """How the ledger there was found, and what a person does when it is damaged; nothing is changed."""
+    store = _store_at(place, timedelta(seconds=5))
+    return store.examine(), store.mend
+
+
+def _store_at(place: LedgerPlace, busy_timeout: timedelta) -> Store:
+    if isinstance(place, Path):
+        return SqliteStore(place, busy_timeout)
+    try:
+        from activation.ledger_postgres import PostgresStore  # noqa: PLC0415 (psycopg is an extra)
+    except ImportError as error:
+        raise ConfigError(
+            f"The ledger is at {place}, and psycopg, which speaks to PostgreSQL, is not installed; install "
+            "it with `pip install 'cdp[postgres]'` and try again."
+        ) from error
+    return PostgresStore(place, busy_timeout)

@@ -1,6 +1,5 @@
 """Copies what changed in the ledger into the warehouse's `activation` schema, in one transaction."""
 
-import sqlite3
 from dataclasses import dataclass
 
 import duckdb
@@ -8,6 +7,7 @@ import pyarrow as pa
 
 from activation.errors import ProjectionError
 from activation.ledger import Ledger
+from activation.ledger_store import Connection
 from activation.sql_files import read_sql
 
 CHUNK_ROWS = 50_000
@@ -131,10 +131,10 @@ def _seen(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, ledger_id: str, 
         found = (
             "another ledger"
             if state[0] != ledger_id
-            else f"it up to {state[1]}, while the file ends at {ledger_seq}"
+            else f"it up to {state[1]}, while it ends at {ledger_seq}"
         )
         raise ProjectionError(
-            f"The warehouse's activation tables cannot follow the ledger {ledger.path}: they have seen "
+            f"The warehouse's activation tables cannot follow the ledger {ledger.name}: they have seen "
             f"{found}. "
             "Restore the ledger that belongs to this warehouse; nothing is planned until then."
         )
@@ -143,7 +143,7 @@ def _seen(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, ledger_id: str, 
 
 def _copy(
     warehouse: duckdb.DuckDBPyConnection,
-    connection: sqlite3.Connection,
+    connection: Connection,
     part: _Part,
     statement: str,
     values: dict[str, int],
@@ -153,17 +153,17 @@ def _copy(
     warehouse.register("chunk", schema.empty_table())
     warehouse.execute(f"create or replace temp table changed_{part.name} as select * from chunk")
     warehouse.unregister("chunk")
-    cursor = connection.execute(statement, values)
     count = 0
-    while rows := cursor.fetchmany(CHUNK_ROWS):
-        columns = [
-            pa.array(column, type=kind)
-            for (_, kind), column in zip(part.fields, zip(*rows, strict=True), strict=True)
-        ]
-        warehouse.register("chunk", pa.table(columns, schema=schema))
-        warehouse.execute(f"insert into changed_{part.name} select * from chunk")
-        warehouse.unregister("chunk")
-        count += len(rows)
+    with connection.stream(statement, values) as cursor:
+        while rows := cursor.fetchmany(CHUNK_ROWS):
+            columns = [
+                pa.array(column, type=kind)
+                for (_, kind), column in zip(part.fields, zip(*rows, strict=True), strict=True)
+            ]
+            warehouse.register("chunk", pa.table(columns, schema=schema))
+            warehouse.execute(f"insert into changed_{part.name} select * from chunk")
+            warehouse.unregister("chunk")
+            count += len(rows)
     return count
 
 
@@ -174,5 +174,6 @@ def _prune_removals(ledger: Ledger, ledger_seq: int) -> None:
         with ledger.write() as transaction:
             transaction.execute("delete from acknowledged_removals where ledger_seq <= ?", (ledger_seq,))
             transaction.execute(
-                "update ledger_identity set removals_pruned_to = max(removals_pruned_to, ?)", (ledger_seq,)
+                "update ledger_identity set removals_pruned_to = ? where removals_pruned_to < ?",
+                (ledger_seq, ledger_seq),
             )

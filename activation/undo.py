@@ -177,8 +177,10 @@ def check_can_be_undone(undo: Undo) -> None:
 
 
 def _candidates(ledger: Ledger, sync_run_id: str) -> Iterator[dict[str, Any]]:
-    with ledger.read() as connection:
-        cursor = connection.execute(read_sql("undo_candidates"), {"sync_run_id": sync_run_id})
+    with (
+        ledger.read() as connection,
+        connection.stream(read_sql("undo_candidates"), {"sync_run_id": sync_run_id}) as cursor,
+    ):
         names = [column[0] for column in cursor.description]
         while rows := cursor.fetchmany(FETCH_ROWS):
             for row in rows:

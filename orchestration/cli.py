@@ -139,13 +139,14 @@ def activation_context(context: Context) -> activation.ActivationContext:
     settings = context.settings
     return activation.ActivationContext(
         definitions=lambda: load_definitions(settings.project_root / "activation"),
-        open_ledger=lambda: Ledger(settings.ledger_path),
+        open_ledger=lambda: Ledger(settings.ledger_place),
         open_snapshot=context.snapshot,
         open_warehouse=lambda: context.locked_warehouse("cdp sync run"),
         source_state=lambda connection: source_state(connection, as_of=context.deployment.as_of()),
         record_decision=lambda decision, reason: _record_decision(context, decision, reason),
         resolve_secret=settings.resolve_secret,
         clock=utc_now,
+        ledger_file=settings.ledger_path,
         files_root=settings.destinations_dir,
         sandbox_path=settings.sandbox_path,
         plans_folder=settings.plans_dir,

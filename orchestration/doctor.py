@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 import duckdb
 import yaml
 
+from activation.errors import ActivationError
+from activation.ledger import examine_ledger
 from ingestion.event_log import EventLog
 from orchestration.context import Context
 from orchestration.errors import OrchestrationError
@@ -190,26 +191,19 @@ def _describe(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _check_ledger(context: Context) -> Iterator[Check]:
-    path = context.settings.ledger_path
-    if not path.exists():
+    try:
+        found, mend = examine_ledger(context.settings.ledger_place)
+    except ActivationError as error:
+        yield Check("ledger", ok=False, found=str(error), mend="Correct CDP_LEDGER_URL.")
+        return
+    if not found.exists:
         yield Check("ledger", ok=True, found="not made yet; `cdp run` makes it")
         return
-    try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)
-        try:
-            answers = [str(row[0]) for row in connection.execute("pragma quick_check").fetchall()]
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        answers = [str(error)]
-    ok = answers == ["ok"]
     yield Check(
         "ledger",
-        ok,
-        "whole" if ok else answers[0],
-        ""
-        if ok
-        else f"Stop all runs and restore {path} from a backup: it proves what was sent; nothing rebuilds it.",
+        not found.problem,
+        found.problem or "whole",
+        f"Stop all runs and {mend}: it proves what was sent; nothing rebuilds it." if found.problem else "",
     )
 
 

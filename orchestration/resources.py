@@ -60,7 +60,7 @@ class House(dg.ConfigurableResource[Any]):
             context.log.info(f"Waiting for the warehouse: {holder} has it.")
         with (
             self._context.locked(f"run {(context.run_id or 'without id')[:8]}"),
-            Ledger(settings.ledger_path) as self._ledger,
+            Ledger(settings.ledger_place) as self._ledger,
             open_destinations(
                 files_root=settings.destinations_dir,
                 sandbox_path=settings.sandbox_path,

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from activation.ledger_places import LedgerPlace, ledger_place
 from orchestration.errors import DeploymentError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -72,6 +73,11 @@ class Settings(BaseSettings):
         "Default: the whole company once, some 180,000.",
     )
     sample_seed: int = Field(default=20101209, description="Seed of that sample; same seed, same bytes.")
+    ledger_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Address of the PostgreSQL database that keeps the ledger where several machines "
+        "deliver: postgresql://USER@HOST/DATABASE. Default: a SQLite file.",
+    )
     sandbox_port: int = Field(
         default=0,
         ge=0,
@@ -161,8 +167,13 @@ class Settings(BaseSettings):
 
     @property
     def ledger_path(self) -> Path:
-        """The operational store of activation."""
+        """The operational store of activation, where no database keeps it."""
         return self.home / "ledger.sqlite"
+
+    @property
+    def ledger_place(self) -> LedgerPlace:
+        """Where the operational store of activation is."""
+        return ledger_place(self.ledger_url.get_secret_value(), self.ledger_path)
 
     @property
     def destinations_dir(self) -> Path:

@@ -7,7 +7,13 @@ where
         select 1
         from fresh_denials
         where
-            fresh_denials.identifier_key is denials.identifier_key
-            and fresh_denials.canonical_id is denials.canonical_id
+            fresh_denials.identifier_key = denials.identifier_key
+            and fresh_denials.channel in (denials.channel, '*')
+    )
+    and not exists (
+        select 1
+        from fresh_denials
+        where
+            fresh_denials.canonical_id = denials.canonical_id
             and fresh_denials.channel in (denials.channel, '*')
     )

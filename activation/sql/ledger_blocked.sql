@@ -1,7 +1,7 @@
 select
     operations.destination_key,
     operations.payload_hash,
-    operations.state <> 'rejected' as is_unsettled
+    case when operations.state = 'rejected' then 0 else 1 end as is_unsettled
 from operations
 inner join sync_runs
     on sync_runs.sync_run_id = operations.sync_run_id

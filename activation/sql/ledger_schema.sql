@@ -1,5 +1,6 @@
--- The operational store. Times are microseconds since 1970 in UTC. Every write transaction takes one
--- ledger_seq and stamps the rows it touches, so "what changed since" is one indexed range.
+-- The operational store, in SQLite's types; activation/ledger_schema.py puts PostgreSQL's in their place.
+-- Times are microseconds since 1970 in UTC. Every write transaction takes one ledger_seq and stamps the rows it
+-- touches, so "what changed since" is one indexed range.
 
 create table ledger_identity (
     ledger_id text not null,
@@ -96,6 +97,33 @@ where state in ('planned', 'deferred');
 create index operations_ended_badly on operations (sync_name, operation_number)
 where finished_at is not null and state in ('rejected', 'expired') and superseded_at is null;
 
+create index operations_by_batch on operations (batch_id) where batch_id is not null;
+
+-- One row per claim. The token is the fence: an answer with an older token changes nothing.
+-- accepted_at: when the destination last accepted some of its operations, as long as one of them has no answer yet.
+-- It stands here, not in an index on operations, so that an intent pays nothing for it.
+create table batches (
+    batch_id integer primary key,
+    sync_name text not null,
+    sync_run_id text not null,
+    idempotency_key text not null,
+    state text not null check (state in ('in_flight', 'unknown', 'settled')),
+    owner text not null,
+    token integer not null,
+    lease_until integer not null,
+    attempts integer not null,
+    first_attempt_at integer not null,
+    last_attempt_at integer not null,
+    accepted_at integer,
+    ledger_seq integer not null
+);
+
+create index batches_by_ledger_seq on batches (sync_name, ledger_seq);
+
+create index batches_unsettled on batches (sync_name, batch_id) where state in ('in_flight', 'unknown');
+
+create index batches_accepted on batches (sync_name, batch_id) where accepted_at is not null;
+
 create view dead_letters as
 with
 
@@ -135,33 +163,6 @@ select
 from standing
 inner join sync_runs
     on sync_runs.sync_run_id = standing.sync_run_id;
-
-create index operations_by_batch on operations (batch_id) where batch_id is not null;
-
--- One row per claim. The token is the fence: an answer with an older token changes nothing.
--- accepted_at: when the destination last accepted some of its operations, as long as one of them has no answer yet.
--- It stands here, not in an index on operations, so that an intent pays nothing for it.
-create table batches (
-    batch_id integer primary key,
-    sync_name text not null,
-    sync_run_id text not null,
-    idempotency_key text not null,
-    state text not null check (state in ('in_flight', 'unknown', 'settled')),
-    owner text not null,
-    token integer not null,
-    lease_until integer not null,
-    attempts integer not null,
-    first_attempt_at integer not null,
-    last_attempt_at integer not null,
-    accepted_at integer,
-    ledger_seq integer not null
-);
-
-create index batches_by_ledger_seq on batches (sync_name, ledger_seq);
-
-create index batches_unsettled on batches (sync_name, batch_id) where state in ('in_flight', 'unknown');
-
-create index batches_accepted on batches (sync_name, batch_id) where accepted_at is not null;
 
 -- What each attempt answered, with late answers of lost leases kept as evidence.
 create table attempts (
@@ -254,12 +255,6 @@ create table routes (
 );
 
 create index routes_by_sync on routes (sync_name, route_number);
-
-create trigger routes_never_change before update on routes
-begin select raise(abort, 'routes are changed only by appending'); end;
-
-create trigger routes_never_leave before delete on routes
-begin select raise(abort, 'routes are changed only by appending'); end;
 
 -- sync_name '*' freezes everything. A lifted freeze stays as history. The run but_sync_run_id may go on all the same:
 -- it undoes what made somebody freeze.

@@ -48,7 +48,7 @@ def rotate_identifier_key(
 
     with warehouse.connect() as connection:
         pairs = _rekey_warehouse(connection, former, new, settings.published_ids_dir)
-    with Ledger(settings.ledger_path) as ledger:
+    with Ledger(settings.ledger_place) as ledger:
         ledger_rows = rekey_ledger(ledger, pairs)
     must_be_configured = settings.identifier_key is not None
     if not must_be_configured:

@@ -5,10 +5,31 @@ from pathlib import Path
 
 import pytest
 
+from activation.ledger_places import LedgerPlace
 from tests.activation.world import World, open_world
+from tests.postgres import PostgresServer, postgres_server, programs
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this session."""
+    if programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerPlace:
+    """Where the test's ledger is: a file, and then once more a database."""
+    if request.param == "sqlite":
+        return tmp_path / "ledger.sqlite"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_place()
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with open_world(tmp_path) as opened:
+def world(tmp_path: Path, place: LedgerPlace) -> Iterator[World]:
+    """A world whose ledger is on either store."""
+    with open_world(tmp_path, place) as opened:
         yield opened

@@ -28,7 +28,7 @@ def decisions() -> list[Mapping[str, str]]:
 def cdp(world: World, decisions: list[Mapping[str, str]]) -> Run:
     context = ActivationContext(
         definitions=lambda: load_definitions(world.folder),
-        open_ledger=lambda: Ledger(world.folder / "ledger.sqlite"),
+        open_ledger=lambda: Ledger(world.place),
         open_snapshot=lambda: nullcontext(world.warehouse),
         open_warehouse=lambda: nullcontext(world.warehouse),
         source_state=lambda _: None,

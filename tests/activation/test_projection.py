@@ -120,7 +120,7 @@ def test_a_ledger_older_than_the_picture_is_refused(world: World) -> None:
     world.run()
     world.warehouse.execute("update activation.projection_state set ledger_seq = ledger_seq + 1000")
 
-    with pytest.raises(ProjectionError, match="while the file ends at"):
+    with pytest.raises(ProjectionError, match="while it ends at"):
         world.run()
 
 

@@ -15,6 +15,7 @@ from activation.destinations import Destinations, open_destinations
 from activation.engine import Desk, refresh_denials_from_marts, run_sync
 from activation.guards import SourceState
 from activation.ledger import Ledger
+from activation.ledger_places import LedgerPlace
 from activation.plans import approve_plan
 from activation.reports import SyncReport
 from activation.sandbox.server import SandboxServer
@@ -73,14 +74,15 @@ class FakeTime:
 class World:
     """Everything one test needs, opened and closed with it."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, place: LedgerPlace, stack: ExitStack) -> None:
         self.folder = folder
+        self.place = place
         self.time = FakeTime()
         self._stack = stack
         write_definitions(folder)
         self.warehouse = stack.enter_context(duckdb.connect(str(folder / "warehouse.duckdb")))
         build_warehouse(self.warehouse)
-        self.ledger = stack.enter_context(Ledger(folder / "ledger.sqlite"))
+        self.ledger = stack.enter_context(Ledger(place))
         self.destinations: Destinations = stack.enter_context(
             open_destinations(
                 files_root=folder / "destinations",
@@ -176,6 +178,6 @@ def people(*names: str) -> list[Person]:
 
 
 @contextmanager
-def open_world(folder: Path) -> Iterator[World]:
+def open_world(folder: Path, place: LedgerPlace) -> Iterator[World]:
     with ExitStack() as stack:
-        yield World(folder, stack)
+        yield World(folder, place, stack)

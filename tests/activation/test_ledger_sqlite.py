@@ -1,0 +1,72 @@
+"""What only SQLite can do wrong: a file that is no ledger, a full disk; and that its indexes are used."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from activation.errors import LedgerCorruptError, LedgerStorageError
+from activation.ledger import Ledger
+from activation.sql_files import read_sql
+from tests.activation.test_ledger import planned, write_intents
+from tests.activation.world import World, open_world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with open_world(tmp_path, tmp_path / "ledger.sqlite") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (read_sql("dead_letter_rows"), {"sync_name": "s", "limit": 1}),
+        (read_sql("supersede"), {"sync_name": "s", "first": 1, "last": 2, "now": 0, "ledger_seq": 1}),
+    ],
+    ids=["dead letters", "supersede"],
+)
+def test_what_ended_badly_is_found_without_a_look_at_everything(
+    world: World, statement: str, values: dict[str, object]
+) -> None:
+    with world.ledger.read() as connection:
+        steps = [row[3] for row in connection.execute(f"explain query plan {statement}", values)]
+
+    assert any("operations_ended_badly" in step for step in steps), steps
+    assert not any(step.startswith("SCAN operations") for step in steps), steps
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b"no database at all, but long enough to look like one" * 40),
+        lambda path: sqlite3.connect(path).execute("create table other (x)").connection.commit(),
+    ],
+    ids=["garbage", "another database"],
+)
+def test_what_is_no_ledger_is_refused_and_left_as_it_is(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    spoil(path)
+    before = path.read_bytes()
+
+    with pytest.raises(LedgerCorruptError, match=r"[Rr]estore it from a backup"), Ledger(path):
+        pass
+
+    assert path.read_bytes()[100:] == before[100:]
+
+
+def test_a_full_disk_undoes_the_step(world: World) -> None:
+    write_intents(world, *planned("a"))
+    before = world.states()
+    with world.ledger.read() as connection:
+        (pages,) = connection.execute("pragma page_count").fetchone()
+    with world.ledger.read() as connection:
+        connection.execute(f"pragma max_page_count = {pages}")
+
+    with pytest.raises(LedgerStorageError, match="Free space"):
+        write_intents(world, *planned(*(f"p{number}" for number in range(5000))), plan_hash="large")
+
+    assert world.states() == before
