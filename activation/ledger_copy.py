@@ -41,13 +41,18 @@ def copy_ledger(source: Ledger, target: Ledger, *, set_by: str, now: datetime) -
     something, LedgerBusyError when a batch of the source is on its way.
     """
     with source.write() as leaving:
-        (ledger_id, _, _) = leaving.execute("select * from ledger_identity").fetchone()
+        (ledger_id,) = leaving.execute("select ledger_id from ledger_identity").fetchone()
         _refuse_what_moved(leaving, source)
         _refuse_what_is_on_its_way(leaving, source, now)
         with target.write() as arriving:
-            (target_id, _, _) = arriving.execute("select * from ledger_identity").fetchone()
+            (target_id,) = arriving.execute("select ledger_id from ledger_identity").fetchone()
             there = count_rows(arriving.connection)
             was_there = target_id == ledger_id
+            if was_there and arriving.ledger_seq - 1 != leaving.ledger_seq:
+                raise PlanRefusedError(
+                    f"{source.name} was copied to {target.name} before, and one of them has gone on since; "
+                    "nothing was copied. Give the copy a new database or schema."
+                )
             if any(there.values()) and not was_there:
                 held = ", ".join(f"{count:,} {table}" for table, count in there.items() if count)
                 raise PlanRefusedError(

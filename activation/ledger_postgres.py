@@ -36,8 +36,8 @@ from activation.sql_files import read_sql
 CREATION_LOCK = 0x43445031  # "CDP1": one process at a time makes the tables
 DURABLE = ("on", "remote_apply")  # values of synchronous_commit under which a commit that returned survives
 MARK = f"cdp ledger, version {SCHEMA_VERSION}"  # the comment on ledger_identity tells it from other tables
-# A worker that stands still in the middle of a write holds the others up for so long; one whose machine is gone,
-# for as long as the server needs to notice.
+# A worker that stands still in the middle of a write holds the others up for so long; one whose machine is
+# gone, for as long as the server needs to notice.
 LONGEST_PAUSE = timedelta(minutes=5)
 CONNECTION_DEFAULTS = {
     "application_name": "cdp ledger",

@@ -50,6 +50,11 @@ class PostgresServer:
         secret = quote(password or self.password, safe="")
         return f"postgresql://{SUPERUSER}:{secret}@/{database}?host={self.folder}{options}"
 
+    @property
+    def socket(self) -> Path:
+        """The socket that it listens at."""
+        return self.folder / ".s.PGSQL.5432"
+
     def new_place(self) -> PostgresDatabase:
         """An empty schema of its own for one ledger."""
         schema = f"ledger_{secrets.token_hex(8)}"

@@ -14,15 +14,16 @@ from activation.delivery import Engine
 from activation.destinations import open_destinations
 from activation.engine import Desk, run_sync
 from activation.ledger import Ledger
+from activation.ledger_places import LedgerPlace
 
 
-def run_and_die(folder: str, sync_name: str, point: str, occurrence: int) -> None:
+def run_and_die(folder: str, place: LedgerPlace, sync_name: str, point: str, occurrence: int) -> None:
     """Run the sync; at the `occurrence`-th passing of `point` the process is gone, with nothing flushed."""
     root = Path(folder)
     sync = load_definitions(root).sync(sync_name)
     with (
         duckdb.connect(str(root / "warehouse.duckdb")) as warehouse,
-        Ledger(root / "ledger.sqlite") as ledger,
+        Ledger(place) as ledger,
         open_destinations(
             files_root=root / "destinations",
             sandbox_path=root / "unused.sqlite",

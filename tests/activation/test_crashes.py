@@ -11,6 +11,7 @@ import pytest
 
 from activation.engine import refresh_denials_from_marts
 from activation.ledger import Ledger
+from activation.ledger_places import LedgerPlace
 from activation.sandbox.server import SandboxServer
 from tests.activation.crash_child import now, run_and_die
 from tests.activation.warehouse import Person, build_warehouse, set_members
@@ -31,61 +32,63 @@ POINTS = [
 NAMES = [f"p{number}" for number in range(10)]
 
 
-def prepare(folder: Path, members: list[str]) -> None:
+def prepare(folder: Path, place: LedgerPlace, members: list[str]) -> None:
     with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
         build_warehouse(warehouse)
         set_members(warehouse, [Person(name) for name in members])
-        with Ledger(folder / "ledger.sqlite") as ledger:
+        with Ledger(place) as ledger:
             refresh_denials_from_marts(warehouse, ledger, watermark=now(), now=now())
 
 
-def run_in_child(folder: Path, sync_name: str, point: str = "never", occurrence: int = 1) -> int | None:
-    child = CONTEXT.Process(target=run_and_die, args=(str(folder), sync_name, point, occurrence))
+def run_in_child(
+    folder: Path, place: LedgerPlace, sync_name: str, point: str = "never", occurrence: int = 1
+) -> int | None:
+    child = CONTEXT.Process(target=run_and_die, args=(str(folder), place, sync_name, point, occurrence))
     child.start()
     child.join(60)
     return child.exitcode
 
 
-def unsettled(folder: Path) -> Counter[str]:
-    with Ledger(folder / "ledger.sqlite") as ledger, ledger.read() as connection:
+def unsettled(place: LedgerPlace) -> Counter[str]:
+    with Ledger(place) as ledger, ledger.read() as connection:
         return Counter(state for (state,) in connection.execute("select state from operations"))
 
 
 @pytest.mark.parametrize(("point", "occurrence"), POINTS)
 def test_the_sandbox_sees_everything_once_whenever_the_run_is_killed(
-    tmp_path: Path, point: str, occurrence: int
+    tmp_path: Path, place: LedgerPlace, point: str, occurrence: int
 ) -> None:
     with SandboxServer(tmp_path / "sandbox.sqlite", clock=now) as sandbox:
         write_definitions(tmp_path, destinations=DESTINATIONS.replace("builtin:sandbox", sandbox.url))
-        prepare(tmp_path, NAMES)
+        prepare(tmp_path, place, NAMES)
 
-        killed = run_in_child(tmp_path, "to_sandbox", point, occurrence)
-        healed = run_in_child(tmp_path, "to_sandbox")
+        killed = run_in_child(tmp_path, place, "to_sandbox", point, occurrence)
+        healed = run_in_child(tmp_path, place, "to_sandbox")
 
         done = sandbox.store.query(
             "select key, count(*) from effects where status = 'delivered' group by key"
         )
         held = {key for key, _ in sandbox.store.members("to_sandbox")}
         before = sandbox.store.query("select count(*) from requests")
-        quiet = run_in_child(tmp_path, "to_sandbox")
+        quiet = run_in_child(tmp_path, place, "to_sandbox")
         after = sandbox.store.query("select count(*) from requests")
 
     assert (killed, healed, quiet) == (-signal.SIGKILL, 0, 0)
     assert done == [(f"{name}@example.com", 1) for name in NAMES]
     assert held == {f"{name}@example.com" for name in NAMES}
     assert before == after
-    assert set(unsettled(tmp_path)) <= {"delivered", "cancelled"}
+    assert set(unsettled(place)) <= {"delivered", "cancelled"}
 
 
 @pytest.mark.parametrize(("point", "occurrence"), [*POINTS[2:6], POINTS[7]])
 def test_files_hold_everything_once_whenever_the_run_is_killed(
-    tmp_path: Path, point: str, occurrence: int
+    tmp_path: Path, place: LedgerPlace, point: str, occurrence: int
 ) -> None:
     write_definitions(tmp_path)
-    prepare(tmp_path, NAMES)
+    prepare(tmp_path, place, NAMES)
 
-    killed = run_in_child(tmp_path, "to_csv", point, occurrence)
-    healed = run_in_child(tmp_path, "to_csv")
+    killed = run_in_child(tmp_path, place, "to_csv", point, occurrence)
+    healed = run_in_child(tmp_path, place, "to_csv")
 
     folder = tmp_path / "destinations" / "files" / "to_csv"
     rows = Counter(row["email"] for file in folder.glob("0*.csv") for row in read_csv(file))
@@ -96,16 +99,16 @@ def test_files_hold_everything_once_whenever_the_run_is_killed(
     assert not list(folder.glob(".*.partial"))
 
 
-def test_killed_in_the_midst_of_recovery_it_heals_all_the_same(tmp_path: Path) -> None:
+def test_killed_in_the_midst_of_recovery_it_heals_all_the_same(tmp_path: Path, place: LedgerPlace) -> None:
     with SandboxServer(tmp_path / "sandbox.sqlite", clock=now) as sandbox:
         write_definitions(tmp_path, destinations=DESTINATIONS.replace("builtin:sandbox", sandbox.url))
-        prepare(tmp_path, NAMES)
+        prepare(tmp_path, place, NAMES)
 
         exits = [
-            run_in_child(tmp_path, "to_sandbox", "after_response", 2),
-            run_in_child(tmp_path, "to_sandbox", "in_recovery", 1),
-            run_in_child(tmp_path, "to_sandbox", "before_outcome", 1),
-            run_in_child(tmp_path, "to_sandbox"),
+            run_in_child(tmp_path, place, "to_sandbox", "after_response", 2),
+            run_in_child(tmp_path, place, "to_sandbox", "in_recovery", 1),
+            run_in_child(tmp_path, place, "to_sandbox", "before_outcome", 1),
+            run_in_child(tmp_path, place, "to_sandbox"),
         ]
         done = sandbox.store.query(
             "select key, count(*) from effects where status = 'delivered' group by key"

@@ -284,7 +284,8 @@ def test_a_step_that_fails_half_way_leaves_nothing(world: World) -> None:
             transaction.execute("update operations set state = 'in_flight'")
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, fail_half_way)
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
 
     assert (world.states(), world.ledger.sequence()) == ({"a": "planned"}, before)
 
