@@ -253,6 +253,9 @@ class PostgresStore(Store):
             ("idle_in_transaction_session_timeout", _milliseconds(LONGEST_PAUSE)),
             ("plan_cache_mode", "force_custom_plan"),  # a plan made for an empty table outlives its reason
             ("cursor_tuple_fraction", "1"),  # a stream is read to its end
+            ("tcp_keepalives_idle", "30"),
+            ("tcp_keepalives_interval", "10"),
+            ("tcp_keepalives_count", "3"),
         )
         for setting, value in settings:
             connection.execute("select set_config(%s, %s, false)", (setting, str(value)))

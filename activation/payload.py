@@ -83,6 +83,8 @@ def payload_sql(sync: Sync, columns: Mapping[str, Mapping[str, str]]) -> Payload
         if _is_fractional(kind):
             checks.append(f"coalesce(not (abs({value}) < {MAX_NUMBER}), false)")
     key, key_kind = _transformed(sync, sync.key, sync.mapping[sync.key], columns)
+    # PostgreSQL keeps no zero byte, SQLite does: no plan may depend on which of them has the ledger
+    checks.append(f"coalesce(contains(cast({key} as varchar), chr(0)), false)")
     has_bad_value = " or ".join(checks)
     body = f"concat_ws(',', {', '.join(pieces)})" if pieces else "''"
     key = f"cast({key} as varchar)"

@@ -19,6 +19,7 @@ from psycopg import sql
 from activation.ledger_places import PostgresDatabase
 
 SUPERUSER = "tests"
+NOT_INSTALLED = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
 # whom the server runs as where the tests run as root, which PostgreSQL refuses
 SERVER_USERS = ("postgres", "nobody")
 
@@ -75,7 +76,7 @@ def postgres_server(*, is_standby: bool = False) -> Iterator[PostgresServer]:
     """Start a server with fsync on; stop it by its process id. A standby follows nobody, and is only read."""
     bin_folder = programs()
     if bin_folder is None:
-        raise RuntimeError("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+        raise RuntimeError(NOT_INSTALLED)
     user = _server_user()
     # not pytest's own folder: the server's user may not enter it, and a socket's path is short
     folder = Path(tempfile.mkdtemp(prefix="cdp-pg-"))

@@ -7,14 +7,14 @@ import pytest
 
 from activation.ledger_places import LedgerPlace
 from tests.activation.world import World, open_world
-from tests.postgres import PostgresServer, postgres_server, programs
+from tests.postgres import NOT_INSTALLED, PostgresServer, postgres_server, programs
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server of this session."""
     if programs() is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+        pytest.skip(NOT_INSTALLED)
     with postgres_server() as server:
         yield server
 

@@ -1,16 +1,18 @@
 """Runs one sync in a process of its own and kills it at a named point, as `kill -9` would."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import duckdb
 
-from activation.config import load_definitions
-from activation.delivery import Engine
+from activation.config import Sync, load_definitions
+from activation.delivery import Engine, OpenDestination, deliver, recover
 from activation.destinations import open_destinations
 from activation.engine import Desk, run_sync
 from activation.ledger import Ledger
@@ -39,6 +41,30 @@ def run_and_die(folder: str, place: LedgerPlace, sync_name: str, point: str, occ
             engine=replace(Engine(clock=now), at=killer(point, occurrence)),
             desk=Desk(root / "plans", "tests"),
         )
+
+
+def deliver_only(folder: str, place: LedgerPlace, sync_name: str, start: Barrier) -> None:
+    """What an engine does beside another, from the same moment on: settle what is stranded, then deliver."""
+    root = Path(folder)
+    sync = load_definitions(root).sync(sync_name)
+    with (
+        Ledger(place) as ledger,
+        open_destinations(
+            files_root=root / "destinations",
+            sandbox_path=root / "unused.sqlite",
+            clock=now,
+            resolve_secret=str,
+        ) as destinations,
+    ):
+        start.wait(60)
+        asyncio.run(_recover_and_deliver(sync, ledger, destinations.get(sync.destination)))
+
+
+async def _recover_and_deliver(sync: Sync, ledger: Ledger, destination: OpenDestination) -> None:
+    engine = Engine(clock=now)
+    async with destination.adapter:
+        await recover(sync, ledger=ledger, destination=destination, engine=engine)
+        await deliver(sync, ledger=ledger, destination=destination, engine=engine)
 
 
 def now() -> datetime:

@@ -35,6 +35,7 @@ def cdp(world: World, decisions: list[Mapping[str, str]]) -> Run:
         record_decision=lambda decision, reason: decisions.append({**decision, "reason": reason}),
         resolve_secret=str,
         clock=world.time,
+        ledger_file=world.folder / "ledger.sqlite",
         files_root=world.folder / "destinations",
         sandbox_path=world.folder / "sandbox.sqlite",
         plans_folder=world.folder / "plans",

@@ -13,7 +13,7 @@ from activation.engine import refresh_denials_from_marts
 from activation.ledger import Ledger
 from activation.ledger_places import LedgerPlace
 from activation.sandbox.server import SandboxServer
-from tests.activation.crash_child import now, run_and_die
+from tests.activation.crash_child import deliver_only, now, run_and_die
 from tests.activation.warehouse import Person, build_warehouse, set_members
 from tests.activation.world import DESTINATIONS, write_definitions
 
@@ -116,6 +116,35 @@ def test_killed_in_the_midst_of_recovery_it_heals_all_the_same(tmp_path: Path, p
 
     assert exits == [-signal.SIGKILL, -signal.SIGKILL, -signal.SIGKILL, 0]
     assert done == [(f"{name}@example.com", 1) for name in NAMES]
+
+
+def test_two_engines_on_one_ledger_send_everything_once(tmp_path: Path, place: LedgerPlace) -> None:
+    """The first has been killed after it wrote what is to be sent; two others take it up at once."""
+    names = [f"p{number:03d}" for number in range(60)]
+    with SandboxServer(tmp_path / "sandbox.sqlite", clock=now) as sandbox:
+        write_definitions(tmp_path, destinations=DESTINATIONS.replace("builtin:sandbox", sandbox.url))
+        prepare(tmp_path, place, names)
+        killed = run_in_child(tmp_path, place, "to_sandbox", "after_in_flight", 2)
+
+        start = CONTEXT.Barrier(2)
+        engines = [
+            CONTEXT.Process(target=deliver_only, args=(str(tmp_path), place, "to_sandbox", start))
+            for _ in range(2)
+        ]
+        for engine in engines:
+            engine.start()
+        for engine in engines:
+            engine.join(60)
+        done = sandbox.store.query(
+            "select key, count(*) from effects where status = 'delivered' group by key"
+        )
+
+    assert (killed, [engine.exitcode for engine in engines]) == (-signal.SIGKILL, [0, 0])
+    assert done == [(f"{name}@example.com", 1) for name in names]
+    assert set(unsettled(place)) == {"delivered"}
+    with Ledger(place) as ledger, ledger.read() as connection:
+        owners = connection.execute("select count(distinct owner) from batches").fetchone()
+    assert owners == (3,), "the one that was killed and both others have sent something"
 
 
 def read_csv(file: Path) -> list[dict[str, str]]:

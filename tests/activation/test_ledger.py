@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from activation import claims, gate, outcomes
-from activation.adapters.base import DELIVERED, OperationKind
+from activation.adapters.base import DELIVERED, OperationKind, Outcome, OutcomeKind
 from activation.claims import Limits, Worker
 from activation.errors import LedgerBusyError, LedgerCorruptError, LedgerRefusedError, PlanOutdatedError
 from activation.intents import PlannedOperation, open_run
 from activation.ledger import Ledger
 from activation.ledger_places import LedgerPlace
+from tests.activation.warehouse import Person
 from tests.activation.world import START, World
 
 WORKER = Worker("w1", timedelta(seconds=60), lambda _: True)
@@ -296,6 +297,26 @@ def test_a_key_cannot_be_open_twice_and_the_error_does_not_name_it(world: World)
 
     assert "ann@" not in "".join(traceback.format_exception(raised.value))
     assert world.states() == {}
+
+
+def test_a_key_with_a_zero_byte_is_set_apart(world: World) -> None:
+    """One store could keep it and the other could not."""
+    world.members(Person("ann"), Person("bad", email="b\0d@example.com"))
+
+    report = world.run()
+
+    assert (report.delivered, dict(report.invalid)) == (1, {"BAD_VALUE": 1})
+
+
+def test_what_a_destination_says_is_kept_whatever_it_is(world: World) -> None:
+    write_intents(world, *planned("a"))
+    taken = take(world).claimed
+    assert taken is not None
+    answer = Outcome(OutcomeKind.REJECTED, "bad\0 \N{SNOWMAN}", receipt="r\0")
+
+    outcomes.record(world.ledger, taken, [answer], now=world.time(), wait=timedelta(0), max_attempts=5)
+
+    assert world.states() == {"a": "rejected: bad\N{REPLACEMENT CHARACTER} \N{SNOWMAN}"}
 
 
 def _claim_all(folder: str, place: LedgerPlace, results: Connection) -> None:

@@ -1,9 +1,9 @@
 """Kills workers of the delivery engine at named points and at random times, and lets the sandbox judge.
 
-python -m tests.campaigns.delivery_kills [--kinds …] [--intents N] [--kills N] [--seed N] -> a table for each
-kind of destination: hits of each point, what was lost, doubled and is in doubt. The sandbox is a process of
-its own with a durable record. Workers are forked two at a time from this process, which holds no thread and
-no database: so it is always started by itself, by tests too.
+python -m tests.campaigns.delivery_kills [--kinds …] [--intents N] [--kills N] [--seed N] [--ledger postgres]
+-> a table for each kind of destination: hits of each point, what was lost, doubled and is in doubt. The
+sandbox is a process of its own with a durable record. Workers are forked two at a time from this process,
+which holds no thread and no open database: so it is always started by itself, by tests too.
 """
 
 import argparse
@@ -35,11 +35,13 @@ from activation.config import Sync, load_definitions
 from activation.delivery import Engine, OpenDestination, Patience
 from activation.intents import PlannedOperation, open_run
 from activation.ledger import Ledger, Transaction
+from activation.ledger_places import LedgerPlace
 from activation.limits import RateWindows
 from activation.resolving import deliver_and_wait, settle_former
 from activation.sandbox.app import Sandbox, SandboxRules
 from activation.sandbox.faults import Faults
 from activation.sandbox.store import SandboxStore
+from tests.postgres import postgres_server
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ class Verdict:
 class KillingLedger(Ledger):
     """A ledger whose worker may die just before or after a commit; `step` names the transaction."""
 
-    def __init__(self, path: Path, at: Callable[[str], None]) -> None:
-        super().__init__(path)
+    def __init__(self, place: LedgerPlace, at: Callable[[str], None]) -> None:
+        super().__init__(place)
         self._at = at
         self.step = "claim"
 
@@ -188,7 +190,14 @@ def now() -> datetime:
 
 
 def run_campaign(
-    kind: str, folder: Path, *, intents: int, kills: int, seed: int, slowness: Slowness = SLOWNESS
+    kind: str,
+    folder: Path,
+    place: LedgerPlace,
+    *,
+    intents: int,
+    kills: int,
+    seed: int,
+    slowness: Slowness = SLOWNESS,
 ) -> Verdict:
     """Write the intents, kill workers until so many have died or nothing is left, heal, and judge."""
     chance = random.Random(f"{kind}-{seed}")
@@ -205,17 +214,17 @@ def run_campaign(
     folder.mkdir(exist_ok=True)
     with _sandbox(folder, rules) as port:
         _write_definitions(folder, what.settings.format(settles=slowness.settles), port)
-        _write_intents(folder, intents)
+        _write_intents(folder, place, intents)
         sync = load_definitions(folder).sync("s")
         _warm(sync, folder)
-        while not _is_enough(verdict, kills) and _is_work_left(folder):
+        while not _is_enough(verdict, kills) and _is_work_left(place):
             workers: dict[int, str] = {}
             for _ in range(2):
                 is_named = chance.random() < max(0.75, HITS * len(named))
                 point = _point(verdict, named, chance) if is_named else "never"
                 occurrence = 1 if point in SELDOM else chance.randint(1, 2)
                 claims = 0 if point in BEFORE_DELIVERY else CLAIMS
-                workers[_fork(folder, sync, point, occurrence, claims=claims)] = point
+                workers[_fork(folder, place, sync, point, occurrence, claims=claims)] = point
             if "never" in workers.values():
                 time.sleep(chance.random() * 0.15)
                 for pid, point in workers.items():
@@ -231,8 +240,8 @@ def run_campaign(
                 elif os.waitstatus_to_exitcode(status):
                     raise RuntimeError(f"a worker ended with {os.waitstatus_to_exitcode(status)}")
         for _ in range(3):  # what is left, and whatever the last ones left in flight
-            os.waitpid(_fork(folder, sync, "never", 1, claims=None), 0)
-    _judge(folder, verdict)
+            os.waitpid(_fork(folder, place, sync, "never", 1, claims=None), 0)
+    _judge(folder, place, verdict)
     verdict.seconds = time.monotonic() - began
     return verdict
 
@@ -260,17 +269,19 @@ def _is_enough(verdict: Verdict, kills: int) -> bool:
     return verdict.kills >= kills and fewest >= int(kills * HITS)
 
 
-def _judge(folder: Path, verdict: Verdict) -> None:
+def _judge(folder: Path, place: LedgerPlace, verdict: Verdict) -> None:
     """The sandbox's record against the ledger's."""
     with sqlite3.connect(folder / "sandbox.sqlite") as record:
         effects = Counter(
             dict(record.execute("select key, count(*) from effects where status = 'delivered' group by key"))
         )
-    with sqlite3.connect(folder / "ledger.sqlite") as ledger:
-        states = dict(ledger.execute("select destination_key, state from operations"))
+    with Ledger(place) as ledger, ledger.read() as connection:
+        states = dict(connection.execute("select destination_key, state from operations").fetchall())
         doubtful = {
             key
-            for (key,) in ledger.execute("select destination_key from dead_letters where state = 'in_doubt'")
+            for (key,) in connection.execute(
+                "select destination_key from dead_letters where state = 'in_doubt'"
+            )
         }
     verdict.doubled = sum(count > 1 for count in effects.values())
     verdict.unlisted = sum(state in OPEN and key not in doubtful for key, state in states.items())
@@ -280,32 +291,36 @@ def _judge(folder: Path, verdict: Verdict) -> None:
     verdict.lost = sum(key not in effects and key not in doubtful for key in states)
 
 
-def _is_work_left(folder: Path) -> bool:
-    with sqlite3.connect(folder / "ledger.sqlite") as ledger:
-        row = ledger.execute(
+def _is_work_left(place: LedgerPlace) -> bool:
+    with Ledger(place) as ledger, ledger.read() as connection:
+        row = connection.execute(
             "select 1 from operations where state in ('planned', 'deferred', 'accepted') limit 1"
         ).fetchone()
     return row is not None
 
 
-def _fork(folder: Path, sync: Sync, point: str, occurrence: int, *, claims: int | None) -> int:
+def _fork(
+    folder: Path, place: LedgerPlace, sync: Sync, point: str, occurrence: int, *, claims: int | None
+) -> int:
     pid = os.fork()
     if pid:
         return pid
     try:
-        _work(folder, sync, _killer(point, occurrence), most_claims=claims)
+        _work(folder, place, sync, _killer(point, occurrence), most_claims=claims)
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - this process ends here, whatever it was
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
 
 
-def _work(folder: Path, sync: Sync, at: Callable[[str], None], *, most_claims: int | None) -> None:
+def _work(
+    folder: Path, place: LedgerPlace, sync: Sync, at: Callable[[str], None], *, most_claims: int | None
+) -> None:
     """What a worker of the engine does: settle what others left, then deliver so many batches, or all."""
     capabilities = sync.destination.capabilities
     adapter = KillingAdapter.build(sync.destination.config, Surroundings("channel", folder, str, str))
     adapter.at = at
-    with KillingLedger(folder / "ledger.sqlite", at) as ledger:
+    with KillingLedger(place, at) as ledger:
         claims = 0
 
         def reached(point: str) -> None:
@@ -361,9 +376,9 @@ def _write_definitions(folder: Path, settings: str, port: int) -> None:
     (folder / "destinations.yml").write_text(text)
 
 
-def _write_intents(folder: Path, intents: int) -> None:
+def _write_intents(folder: Path, place: LedgerPlace, intents: int) -> None:
     sync = load_definitions(folder).sync("s")
-    with Ledger(folder / "ledger.sqlite") as ledger:
+    with Ledger(place) as ledger:
         gate.ensure_route(ledger, sync.name, sync.route, now=now())
         gate.refresh_denials(ledger, [], watermark=now(), now=now())
         open_run(
@@ -406,6 +421,16 @@ def _sandbox(folder: Path, rules: SandboxRules) -> Iterator[int]:
     finally:
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
+
+
+@contextmanager
+def _place(ledger: str, folder: Path) -> Iterator[LedgerPlace]:
+    """Where the campaign's ledger is: a file, or a server of its own."""
+    if ledger == "sqlite":
+        yield folder / "ledger.sqlite"
+        return
+    with postgres_server() as server:
+        yield server.new_place()
 
 
 def _wait_for(port: int) -> None:
@@ -460,16 +485,18 @@ def main() -> None:
     parser.add_argument("--seconds-to-commit", type=float, default=SLOWNESS.to_commit)
     parser.add_argument("--read-back-settles", type=float, default=SLOWNESS.settles)
     parser.add_argument("--seconds-to-finish", type=float, default=SLOWNESS.to_finish)
+    parser.add_argument("--ledger", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     slowness = Slowness(given.seconds_to_commit, given.read_back_settles, given.seconds_to_finish)
     verdicts = []
     for kind in given.kinds:
-        with tempfile.TemporaryDirectory() as name:
+        with tempfile.TemporaryDirectory() as name, _place(given.ledger, Path(name)) as place:
             verdicts.append(
                 run_campaign(
                     kind,
                     Path(name),
+                    place,
                     intents=given.intents,
                     kills=given.kills,
                     seed=given.seed,

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.postgres import NOT_INSTALLED, programs
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 KINDS = ("idempotent", "readable", "asynchronous", "opaque")
 NAMED_POINTS = 13
@@ -29,13 +31,21 @@ def campaign(kind: str, *options: str) -> dict[str, Any]:
     return verdict
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_whenever_workers_are_killed_nothing_is_lost_doubled_or_claimed_falsely(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "ledger"),
+    [*((kind, "sqlite") for kind in KINDS), ("idempotent", "postgres"), ("opaque", "postgres")],
+)
+def test_whenever_workers_are_killed_nothing_is_lost_doubled_or_claimed_falsely(
+    kind: str, ledger: str
+) -> None:
     """An opaque destination leaves some in doubt, each of them listed; the others leave none.
 
     A read waits a second for what is on its way: the machine may be busy with something else.
     """
-    verdict = campaign(kind, "--intents", "400", "--kills", "26", "--read-back-settles", "1")
+    if ledger == "postgres" and programs() is None:
+        pytest.skip(NOT_INSTALLED)
+    options = ("--intents", "400", "--kills", "26", "--read-back-settles", "1", "--ledger", ledger)
+    verdict = campaign(kind, *options)
 
     assert verdict["kills"] >= 20
     assert len(verdict["hits"]) >= NAMED_POINTS // 2

@@ -16,7 +16,13 @@ from orchestration.settings import Settings
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "var"
     monkeypatch.setenv("CDP_HOME", str(folder))
-    for name in ("CDP_EVENTS_DIR", "CDP_LEGACY_SFMC_DIR", "CDP_AS_OF", "CDP_IDENTIFIER_KEY"):
+    for name in (
+        "CDP_EVENTS_DIR",
+        "CDP_LEGACY_SFMC_DIR",
+        "CDP_AS_OF",
+        "CDP_IDENTIFIER_KEY",
+        "CDP_LEDGER_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     return folder
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import Result
 
 from orchestration import doctor
@@ -125,3 +126,25 @@ def test_a_listed_audience_without_a_file_is_found(context: Context, project: Pa
 
     assert not check.ok
     assert "audience_new_customers.sql" in check.mend
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("postgresql://cdp:hunter2@127.0.0.1:1/ledger", "does not answer"),
+        ("mysql://cdp:hunter2@h/ledger", "none of PostgreSQL"),
+    ],
+)
+def test_a_ledger_that_cannot_be_reached_is_named_without_its_password(
+    settings: Settings, context: Context, url: str, found: str
+) -> None:
+    there = Context(
+        settings=settings.model_copy(update={"ledger_url": SecretStr(url)}), console=context.console
+    )
+
+    check = check_named(there, "ledger")
+
+    assert not check.ok
+    assert found in check.found
+    assert check.mend
+    assert "hunter2" not in f"{check} {there.settings!r} {there.settings.model_dump()}"
