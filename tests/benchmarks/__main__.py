@@ -30,7 +30,7 @@ STAGES = {
     "stages_identity": ("ordinary", "hub", "chain_sorted", "chain_shuffled"),
     "stages_identity_changes": ("changes",),
     "stages_models": ("build",),
-    "stages_activation": ("planning", "sandbox", "files"),
+    "stages_activation": ("planning", "postgres", "sandbox", "files"),
 }
 # a delivery is measured at this size and below
 DELIVERED_ROWS = 100_000

@@ -1,6 +1,6 @@
 """Measures activation's stages: plan, intents, delivery to the sandbox and to files, the projection.
 
-python -m tests.benchmarks.stages_activation ROWS planning|sandbox|files -> one JSON line per stage;
+python -m tests.benchmarks.stages_activation ROWS planning|postgres|sandbox|files -> one JSON line per stage;
 `limit` names the script in limits/ that does the unavoidable part only.
 """
 
@@ -28,6 +28,7 @@ from activation.ledger import Ledger
 from activation.planner import plan_sync, planned_operations
 from tests.activation.warehouse import build_warehouse
 from tests.activation.world import DESTINATIONS, write_definitions
+from tests.postgres import postgres_server
 
 BENCH_DESTINATIONS = DESTINATIONS.replace(
     "max_batch_rows: 4\n  timeout", "max_batch_rows: 500\n  timeout"
@@ -74,6 +75,27 @@ def measure_planning(rows: int) -> list[Measure]:
     return found
 
 
+def measure_postgres(rows: int) -> list[Measure]:
+    """Write the intents of a first sync into a ledger in PostgreSQL, on this machine, with fsync on."""
+    found: list[Measure] = []
+    with _world(rows) as (folder, warehouse, _), postgres_server() as server:
+        sync = load(folder, "to_csv")
+        with Ledger(server.new_place()) as ledger:
+            plan = plan_sync(sync, warehouse=warehouse, ledger=ledger)
+            with _timed(found, "write intents, PostgreSQL", rows, "ledger_limit.py"):
+                open_run(
+                    ledger,
+                    sync,
+                    planned_operations(warehouse),
+                    count=plan.operations,
+                    plan_hash=plan.plan_hash,
+                    planned_at_seq=plan.ledger_seq,
+                    made_of=plan.made_of,
+                    now=now(),
+                )
+    return found
+
+
 def measure_delivery(rows: int, sync_name: str) -> list[Measure]:
     """Run a first sync from plan to projection, then a run with nothing new."""
     found: list[Measure] = []
@@ -107,6 +129,7 @@ def measure_delivery(rows: int, sync_name: str) -> list[Measure]:
 
 STAGES = {
     "planning": measure_planning,
+    "postgres": measure_postgres,
     "sandbox": lambda rows: measure_delivery(rows, "to_sandbox"),
     "files": lambda rows: measure_delivery(rows, "to_csv"),
 }
