@@ -15,7 +15,7 @@ from tests.activation.world import World, open_world
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with open_world(tmp_path, tmp_path / "ledger.sqlite") as opened:
+    with open_world(tmp_path) as opened:
         yield opened
 
 

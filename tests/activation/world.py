@@ -178,6 +178,7 @@ def people(*names: str) -> list[Person]:
 
 
 @contextmanager
-def open_world(folder: Path, place: LedgerPlace) -> Iterator[World]:
+def open_world(folder: Path, place: LedgerPlace | None = None) -> Iterator[World]:
+    """A world in that folder; its ledger is a file there where no place is given."""
     with ExitStack() as stack:
-        yield World(folder, place, stack)
+        yield World(folder, place or folder / "ledger.sqlite", stack)
