@@ -73,6 +73,9 @@ def refresh_denials(
         is_behind = former is not None and former[0] > mark
         transaction.execute("create temp table fresh_denials as select * from denials where false")
         transaction.connection.executemany("insert into fresh_denials values (?, ?, ?, ?, ?, ?)", values)
+        # each standing denial looks for itself among the fresh ones
+        transaction.execute("create index fresh_denials_by_address on fresh_denials (identifier_key)")
+        transaction.execute("create index fresh_denials_by_person on fresh_denials (canonical_id)")
         lifted = 0
         if not is_behind:
             lifted = transaction.execute(read_sql("denials_lift"), {"feed": feed, "watermark": mark}).rowcount
