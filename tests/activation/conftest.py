@@ -21,7 +21,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> LedgerPlace:
-    """Where the test's ledger is: a file, and then once more a database."""
+    """Where the test's ledger is: a file, and then once more a database, but where a file says otherwise."""
     if request.param == "sqlite":
         return tmp_path / "ledger.sqlite"
     server: PostgresServer = request.getfixturevalue("postgres")

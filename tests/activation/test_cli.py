@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import typer
@@ -14,6 +15,13 @@ from activation.config import load_definitions
 from activation.ledger import Ledger
 from tests.activation.warehouse import Person
 from tests.activation.world import World, people
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Only a file: what a command prints does not depend on the ledger's store."""
+    return tmp_path / "ledger.sqlite"
+
 
 Run = Callable[..., Result]
 

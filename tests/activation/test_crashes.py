@@ -82,8 +82,9 @@ def test_the_sandbox_sees_everything_once_whenever_the_run_is_killed(
 
 @pytest.mark.parametrize(("point", "occurrence"), [*POINTS[2:6], POINTS[7]])
 def test_files_hold_everything_once_whenever_the_run_is_killed(
-    tmp_path: Path, place: LedgerPlace, point: str, occurrence: int
+    tmp_path: Path, point: str, occurrence: int
 ) -> None:
+    place = tmp_path / "ledger.sqlite"
     write_definitions(tmp_path)
     prepare(tmp_path, place, NAMES)
 

@@ -11,6 +11,12 @@ from tests.activation.warehouse import Person
 from tests.activation.world import World, people
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Only a file: files are written after the ledger has answered."""
+    return tmp_path / "ledger.sqlite"
+
+
 def test_a_batch_file_is_rfc_4180_with_the_values_as_they_are(world: World) -> None:
     world.members(Person('ann "the first"', email="ann@example.com", country="G,B"))
 

@@ -2,12 +2,19 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
 from activation.errors import ConfigError
 from tests.activation.warehouse import Person, key_of, withdraw
 from tests.activation.world import World, people
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Only a file: a payload is made before the ledger sees it."""
+    return tmp_path / "ledger.sqlite"
 
 
 def map_field(world: World, field: str) -> None:
