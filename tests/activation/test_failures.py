@@ -105,7 +105,9 @@ def test_an_old_key_is_not_trusted_any_more_but_read_back_first(world: World) ->
 
     assert report.delivered == 1
     with world.ledger.read() as connection:
-        reasons = connection.execute("select reason from attempts order by finished_at, token").fetchall()
+        reasons = connection.execute(
+            "select reason from attempts order by finished_at, reason nulls last"
+        ).fetchall()
     assert reasons == [("http_500",), ("not_there",), (None,)]
 
 
