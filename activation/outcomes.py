@@ -97,8 +97,8 @@ def _record_each(
                 "batch_id": batch_id,
                 "operation_number": number,
                 "state": state,
-                "reason": _storable(outcome.reason),
-                "receipt": _storable(outcome.receipt),
+                "reason": storable(outcome.reason),
+                "receipt": storable(outcome.receipt),
                 "attempt": int(not outcome.concerns_batch and outcome.kind is not OutcomeKind.ACCEPTED),
                 "not_before": not_before,
                 "finished_at": finished_at,
@@ -215,11 +215,11 @@ def note_attempt(
         "insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             batch_id, token, to_micros(now), recorded.delivered, recorded.accepted, recorded.rejected,
-            recorded.deferred, recorded.unknown, _storable(reason), int(recorded.is_late),
+            recorded.deferred, recorded.unknown, storable(reason), int(recorded.is_late),
         ),
     )  # fmt: skip
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """A destination's own words without what PostgreSQL keeps in no text: unkept, an answer blocks all."""
     return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -15,7 +15,7 @@ from activation.adapters.base import (
 )
 from activation.config import Sync
 from activation.ledger import Ledger, Transaction
-from activation.outcomes import Recorded, acknowledge, give_up, let_go, note_attempt, touch_run_of
+from activation.outcomes import Recorded, acknowledge, give_up, let_go, note_attempt, storable, touch_run_of
 from activation.sql_files import read_sql
 from activation.times import from_micros, to_micros
 
@@ -182,7 +182,7 @@ def _change(
     not_before = now + (wait if answer.retry_after is None else answer.retry_after)
     return {
         "state": STATES[answer.kind],
-        "reason": answer.reason,
+        "reason": storable(answer.reason),
         # each answer counts as an attempt: sent again, it needs a key that nobody has answered
         "attempt": int(is_closed or is_deferred),
         "not_before": to_micros(not_before) if is_deferred else 0,
