@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from activation.delivery import Engine, Patience
+from activation.ledger_places import LedgerPlace
 from activation.sandbox.app import SandboxRules
 from activation.sandbox.server import SandboxServer
 from tests.activation.world import World, write_definitions
@@ -34,8 +35,10 @@ READABLE = "  idempotency_lifetime_hours: 0\n"
 class Later(World):
     """The same small world around a sandbox that answers later."""
 
-    def __init__(self, folder: Path, stack: ExitStack, rules: SandboxRules, settings: str) -> None:
-        super().__init__(folder, stack)
+    def __init__(
+        self, folder: Path, place: LedgerPlace, stack: ExitStack, rules: SandboxRules, settings: str
+    ) -> None:
+        super().__init__(folder, place, stack)
         self._server = stack.enter_context(
             SandboxServer(folder / "later.sqlite", clock=self.time, rules=rules)
         )
@@ -76,12 +79,12 @@ Open = Callable[..., Later]
 
 
 @contextmanager
-def open_later(folder: Path) -> Iterator[Open]:
+def open_later(folder: Path, place: LedgerPlace) -> Iterator[Open]:
     """A function that opens such a world: seconds until the work is done, and the destination's settings."""
     with ExitStack() as stack:
 
         def opened(finish: float = 600.0, settings: str = "", reject_keys: str | None = None) -> Later:
             rules = SandboxRules(reject_keys=reject_keys, seconds_to_finish=finish)
-            return Later(folder, stack, rules, settings)
+            return Later(folder, place, stack, rules, settings)
 
         yield opened

@@ -15,6 +15,7 @@ from activation.command_line import summary_line
 from activation.delivery import Patience
 from activation.errors import PlanOutdatedError
 from activation.intents import open_run
+from activation.ledger_places import LedgerPlace
 from activation.planner import plan_sync, planned_operations
 from activation.rollback import roll_back
 from activation.sandbox.app import SandboxRules
@@ -31,8 +32,8 @@ POINTS = ("before_resolve", "after_resolve_answer", "before_resolved_outcome", "
 
 
 @pytest.fixture
-def later(tmp_path: Path) -> Iterator[Open]:
-    with open_later(tmp_path) as opened:
+def later(tmp_path: Path, place: LedgerPlace) -> Iterator[Open]:
+    with open_later(tmp_path, place) as opened:
         yield opened
 
 
