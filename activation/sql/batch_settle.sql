@@ -3,7 +3,7 @@ update batches
 set
     state = :state,
     accepted_at = case
-        when :accepted_now is null and accepted_at is null then null
+        when cast(:accepted_now as bigint) is null and accepted_at is null then null
         when exists (
             select 1
             from operations
