@@ -22,6 +22,7 @@ from activation.sync_file import (
     Guards,
     MappedField,
     Occurrence,
+    Outage,
     Owner,
     Retry,
     SyncFile,
@@ -40,6 +41,7 @@ class Destination:
     config: AdapterConfig
     capabilities: Capabilities
     cost: Cost | None
+    outage: Outage
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def _load_destinations(file: Path) -> dict[str, Destination]:
         type_name = settings.pop("type", None)
         description = settings.pop("description", None)
         cost = settings.pop("cost", None)
+        outage = settings.pop("outage", {})
         if not isinstance(description, str):
             raise ConfigError(
                 f"{file}: {name}.description: expected one sentence on what this account is; add it."
@@ -171,6 +174,7 @@ def _load_destinations(file: Path) -> dict[str, Destination]:
             config,
             adapter.capabilities(config),
             None if cost is None else _validated(Cost, cost, file, f"{name}.cost"),
+            _validated(Outage, outage, file, f"{name}.outage"),
         )
     return destinations
 

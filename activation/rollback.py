@@ -7,7 +7,7 @@ import duckdb
 
 from activation import undo
 from activation.config import Sync
-from activation.delivery import Engine, OpenDestination
+from activation.delivery import Engine, OpenDestination, open_room
 from activation.errors import DestinationDownError
 from activation.intents import finish_run, open_run
 from activation.ledger import Ledger
@@ -36,7 +36,10 @@ def roll_back(
 
     async def put_back() -> SyncReport:
         async with destination.adapter as adapter:
-            recovered = await settle_former(sync, ledger=ledger, destination=destination, engine=patient)
+            room = open_room(sync, destination, patient)
+            recovered = await settle_former(
+                sync, ledger=ledger, destination=destination, engine=patient, room=room
+            )
             found = undo.plan_undo(ledger, sync, sync_run_id)
             undo.check_can_be_undone(found)
             now = patient.clock()
@@ -63,7 +66,12 @@ def roll_back(
                 raise AssertionError("unreachable")
             patient.at("after_intents")
             delivery = await deliver_and_wait(
-                sync, ledger=ledger, destination=destination, engine=patient, sync_run_id=run.sync_run_id
+                sync,
+                ledger=ledger,
+                destination=destination,
+                engine=patient,
+                sync_run_id=run.sync_run_id,
+                room=room,
             )
             try:
                 await adapter.finish(sync.target)

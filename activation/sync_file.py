@@ -106,12 +106,6 @@ class Retry(_Frozen):
         description="How often one operation may be put off for its own fault before it is given up; "
         "by default 5 times.",
     )
-    failures_in_a_row: int | None = Field(
-        default=None,
-        ge=1,
-        description="After so many batches that failed as a whole the rest waits for the next run; "
-        "by default 4.",
-    )
     first_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 1.")
     longest_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 60.")
     answers_seconds: float | None = Field(
@@ -242,3 +236,18 @@ class Cost(_Frozen):
     remove: float = Field(default=0, ge=0)
     erase: float = Field(default=0, ge=0)
     send: float = Field(default=0, ge=0)
+
+
+class Outage(_Frozen):
+    """When a destination is taken to be down, and how long one run waits for it."""
+
+    failures_in_a_row: int | None = Field(
+        default=None,
+        ge=1,
+        description="After so many failed requests in a row nothing is sent for a while; by default 4.",
+    )
+    give_up_after_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Having taken nothing for so long, it is left to the next run; by default 60.",
+    )

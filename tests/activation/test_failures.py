@@ -8,7 +8,7 @@ import pytest
 
 from activation.adapters.base import OutcomeKind
 from activation.adapters.webhook import whole_answer
-from activation.delivery import Patience
+from activation.patience import Patience
 from activation.sandbox.faults import AFTER_COMMIT, Fault, FaultName
 from tests.activation.warehouse import Person, key_of
 from tests.activation.world import DESTINATIONS, World, people, write_definitions
@@ -108,7 +108,7 @@ def test_an_old_key_is_not_trusted_any_more_but_read_back_first(world: World) ->
         reasons = connection.execute(
             "select reason from attempts order by finished_at, reason nulls last"
         ).fetchall()
-    assert reasons == [("http_500",), ("not_there",), (None,)]
+    assert reasons == [("http_500",), ("http_500",), ("not_there",), (None,)]
 
 
 def test_a_read_waits_for_what_was_on_its_way_when_its_worker_died(world: World) -> None:
