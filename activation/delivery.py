@@ -20,6 +20,7 @@ from activation.claims import (
     stranded,
 )
 from activation.config import Sync
+from activation.errors import LedgerBusyError, LedgerCorruptError, LedgerStorageError
 from activation.intents import has_open_intents
 from activation.ledger import Ledger
 from activation.outcomes import Recorded, record
@@ -60,7 +61,8 @@ class Engine:
 
     async def pause(self, wait: timedelta) -> None:
         """Wait so long, or until the run is asked to stop."""
-        await self.stop.pause(self.sleep(max(0.0, wait.total_seconds())))
+        if wait > timedelta(0):
+            await self.stop.pause(self.sleep(wait.total_seconds()))
 
 
 @dataclass(frozen=True)
@@ -194,30 +196,45 @@ class _Sender:
         """Claim and send until nothing is left or something stops it; what is in flight always ends."""
         stop = self._engine.stop
         try:
-            while self.result.stopped is None and stop.asked is None:
-                self._reap()
-                due = self._next_due()
-                if due is None or self._must_be_alone:
-                    if not self._in_flight:
-                        break
-                    await self._until_one_ends()
-                    continue
-                wait = due - self._engine.clock()
-                if wait > self._engine.patience.longest_wait * 2 and not self._in_flight:
-                    self.result.stopped = f"deferred until {due:%Y-%m-%d %H:%M} UTC"
-                elif wait > timedelta(0):
-                    await self._until_one_ends(wait)
-                else:
-                    await self._start_next(sync_run_id)
-            while self._in_flight:
-                await self._until_one_ends()
-                self._reap()
+            while await self._go_on(sync_run_id):
+                pass
+            await self._until_all_end()
+        except (LedgerBusyError, LedgerCorruptError, LedgerStorageError):
+            raise
+        except Exception:
+            if self._in_flight:  # they are as good as any, and their answers are recorded
+                await asyncio.wait(self._in_flight)
+            raise
         finally:
             for task in self._in_flight:
                 task.cancel()
         if self.result.stopped is None and stop.asked is not None and self._next_due() is not None:
             self.result.stopped = stop.reason
         return self.result
+
+    async def _go_on(self, sync_run_id: str | None) -> bool:
+        """Put the next batch in flight, or wait for what must come first; False when there is no more."""
+        if self.result.stopped is not None or self._engine.stop.asked is not None:
+            return False
+        self._reap()
+        due = self._next_due()
+        if due is None or self._must_be_alone:
+            if self._in_flight:
+                await self._until_one_ends()
+            return due is not None or bool(self._in_flight)
+        wait = due - self._engine.clock()
+        if wait > self._engine.patience.longest_wait * 2 and not self._in_flight:
+            self.result.stopped = f"deferred until {due:%Y-%m-%d %H:%M} UTC"
+        elif wait > timedelta(0):
+            await self._until_one_ends(wait)
+        else:
+            await self._start_next(sync_run_id)
+        return True
+
+    async def _until_all_end(self) -> None:
+        while self._in_flight:
+            await self._until_one_ends()
+            self._reap()
 
     async def settle(self, doubt: _Doubt) -> _Doubt | None:
         """Find the answer of one batch that has none; gives what is still to be asked in this run.

@@ -14,6 +14,7 @@ from activation.ledger import Ledger
 from activation.projection import project
 from activation.reports import SyncReport
 from activation.resolving import deliver_and_wait, settle_former
+from activation.stopping import asked_by
 
 
 def roll_back(
@@ -98,4 +99,5 @@ def roll_back(
             error=delivery.stopped,
         )
 
-    return asyncio.run(put_back())
+    with asked_by(patient.stop, patient.signals):
+        return asyncio.run(put_back())

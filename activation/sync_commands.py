@@ -16,12 +16,12 @@ from activation.command_line import (
     ask,
     carried_out,
     destinations_of,
+    engine_of,
     one_line_errors,
     print_json,
     record_decision,
 )
 from activation.config import Definitions, Sync
-from activation.delivery import Engine
 from activation.destinations import Destinations
 from activation.engine import listed_keys, run_sync
 from activation.errors import PlanRefusedError
@@ -236,13 +236,14 @@ def _carry_out(context: ActivationContext, sync: Sync, *, as_json: bool, plan_id
         context.open_ledger() as ledger,
         context.open_warehouse() as warehouse,
         destinations_of(context) as destinations,
+        engine_of(context) as engine,
     ):
         report = run_sync(
             sync,
             warehouse=warehouse,
             ledger=ledger,
             destination=destinations.get(sync.destination),
-            engine=Engine(clock=context.clock),
+            engine=engine,
             desk=context.desk,
             source=context.source_state(warehouse),
             plan_id=plan_id,
