@@ -16,6 +16,7 @@ from activation.errors import ConfigError
 from activation.modes import MODES, Mode
 from activation.source import Source
 from activation.sync_file import (
+    TRIGGER_KINDS,
     Approval,
     Budget,
     Cost,
@@ -25,6 +26,7 @@ from activation.sync_file import (
     Outage,
     Owner,
     Retry,
+    Schedule,
     SyncFile,
 )
 
@@ -58,7 +60,7 @@ class Sync:
     mapping: Mapping[str, MappedField]
     occurrence: Occurrence | None
     route: str
-    trigger: str
+    trigger: str | Schedule
     after: tuple[str, ...]
     guards: Guards
     budget: Budget
@@ -235,7 +237,9 @@ def _validated(model: type[Model], values: dict[str, Any], file: Path, where: st
         return model.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        key = ".".join([where] * bool(where) + [str(part) for part in problem["loc"]])
+        key = ".".join(
+            [where] * bool(where) + [str(part) for part in problem["loc"] if part not in TRIGGER_KINDS]
+        )
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             names = (field.alias or name for name, field in model.model_fields.items())

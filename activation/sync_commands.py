@@ -63,7 +63,7 @@ def _register_looks(app: typer.Typer, context: ActivationContext) -> None:
             typer.echo(
                 f"{row['sync']:<28} {row['source']} -> "
                 f"{row['destination']}/{row['list']}  {row['mode']}, "
-                f"route {row['route'] or 'not set yet'}{paused}{waits}"
+                f"route {row['route'] or 'not set yet'}, {row['trigger']}{paused}{waits}"
             )
 
     @app.command("schema")
@@ -313,7 +313,7 @@ def _sync_row(ledger: Ledger, sync: Sync) -> dict[str, Any]:
         "destination": sync.destination.name,
         "list": sync.target.list_name,
         "mode": sync.mode.name,
-        "trigger": sync.trigger,
+        "trigger": str(sync.trigger),
         "after": list(sync.after),
         "route": gate.route_of(ledger, sync.name),
         "paused": paused[0] if paused else None,

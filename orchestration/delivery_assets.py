@@ -12,6 +12,7 @@ from activation.delivery import Engine
 from activation.engine import Desk, SyncJob, each_sync
 from activation.progress import Progress
 from activation.reports import SyncReport
+from activation.sync_file import Schedule
 from activation.together import Ended
 from orchestration.asset_keys import ACTIVATION_OWNER, DENIALS, SNAPSHOT, destination_key, mart, sync_key
 from orchestration.errors import SyncIncompleteError
@@ -67,6 +68,23 @@ def delivery_assets(syncs: Sequence[Sync], destinations: Sequence[Destination]) 
             raise _incomplete_error(incomplete)
 
     return deliveries
+
+
+def sync_schedule(sync: Sync, schedule: Schedule) -> dg.ScheduleDefinition:
+    """What starts a sync with a schedule of its own, and nothing else, on the marts as they are by then."""
+    return dg.ScheduleDefinition(
+        name=f"{sync.name}_schedule",
+        job=dg.define_asset_job(
+            f"sync_{sync.name}",
+            selection=dg.AssetSelection.assets(sync_key(sync.name)).without_checks(),
+            description=f"Only the sync {sync.name}, on the marts as they are.",
+            executor_def=dg.in_process_executor,
+        ),
+        cron_schedule=schedule.cron,
+        execution_timezone=schedule.timezone,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=f"Carries out the sync {sync.name} at {schedule}.",
+    )
 
 
 def _carry_out(

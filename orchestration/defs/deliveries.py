@@ -3,7 +3,8 @@
 import dagster as dg
 
 from activation.config import load_definitions
-from orchestration.delivery_assets import delivery_assets, snapshot_asset
+from activation.sync_file import Schedule
+from orchestration.delivery_assets import delivery_assets, snapshot_asset, sync_schedule
 from orchestration.settings import Settings
 
 
@@ -15,5 +16,10 @@ def deliveries() -> dg.Definitions:
         assets=[
             delivery_assets(list(declared.syncs.values()), list(declared.destinations.values())),
             snapshot_asset(list(declared.destinations)),
-        ]
+        ],
+        schedules=[
+            sync_schedule(sync, sync.trigger)
+            for sync in declared.syncs.values()
+            if isinstance(sync.trigger, Schedule)
+        ],
     )
