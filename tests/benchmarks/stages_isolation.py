@@ -44,23 +44,23 @@ DESTINATION = """
   outage: {{give_up_after_seconds: 20}}
 """
 CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.benchmarks.stages_isolation", "uvicorn"])
 
 
 def measure_isolation(rows: int) -> list[Measure]:
-    """The eight alone, then the same eight beside a dead and a slow one, twice in turn."""
-    alone: list[dict[str, float]] = []
-    beside: list[dict[str, float]] = []
-    for _ in range(2):
-        alone.append(_seconds_to_end(rows // 10, HEALTHY))
-        beside.append(_seconds_to_end(rows // 10, (*HEALTHY, "dead", "slow")))
+    """The eight alone, then the same eight beside a dead and a slow one."""
+    alone = _seconds_to_end(rows // 10, HEALTHY)
+    beside = _seconds_to_end(rows // 10, (*HEALTHY, "dead", "slow"))
     for name in (*HEALTHY, "dead", "slow"):
-        cells = [f"{run[name]:8.2f}" if name in run else " " * 8 for run in (*alone, *beside)]
-        print(f"{name:10} alone {cells[0]} {cells[1]}  beside {cells[2]} {cells[3]} s", file=sys.stderr)
+        first = f"{alone[name]:8.2f}" if name in alone else " " * 8
+        print(
+            f"{name:10} alone {first} s, beside a dead and a slow one {beside[name]:8.2f} s", file=sys.stderr
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     handled = rows // 10 * len(HEALTHY)
     return [
-        Measure(title, handled, max(max(run[name] for name in HEALTHY) for run in runs), peak, "")
-        for title, runs in (
+        Measure(title, handled, max(run[name] for name in HEALTHY), peak, "")
+        for title, run in (
             ("eight destinations alone", alone),
             ("the eight beside a dead and a slow one", beside),
         )
