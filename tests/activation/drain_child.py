@@ -37,6 +37,7 @@ def run_command(folder: str, drain_seconds: float, *words: str) -> None:
         sandbox_path=root / "unused.sqlite",
         plans_folder=root / "plans",
         rates_folder=root / "rates",
+        ledger_file=root / "ledger.sqlite",
         dbt_project=root,
         operator="tests",
         patience=Patience(drain=timedelta(seconds=drain_seconds)),

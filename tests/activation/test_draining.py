@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ def settings(sandbox: SandboxServer) -> str:
     return text.replace("  max_batch_rows: 4\n  timeout_seconds: 5", f"  {TWO_AT_ONCE}")
 
 
-def wait_for(sandbox: SandboxServer, requests: int) -> None:
+def wait_for(sandbox: SandboxServer, requests: int, child: BaseProcess) -> None:
     while len(sandbox.store.query("select 1 from requests")) < requests:
+        assert child.is_alive(), "the run ended before it sent anything"
         time.sleep(0.01)
 
 
@@ -38,7 +40,7 @@ def test_what_is_in_flight_ends_and_is_recorded_and_the_next_run_goes_on(
         prepare(tmp_path, tmp_path / "ledger.sqlite", NAMES)
         child = CONTEXT.Process(target=run_command, args=(str(tmp_path), 30.0, "sync", "run", "to_sandbox"))
         child.start()
-        wait_for(sandbox, 3)
+        wait_for(sandbox, 3, child)
         assert child.pid is not None
         os.kill(child.pid, number)
         child.join(60)
@@ -66,7 +68,7 @@ def test_what_does_not_answer_within_the_budget_is_left_for_recovery(tmp_path: P
         prepare(tmp_path, tmp_path / "ledger.sqlite", NAMES[:3])
         child = CONTEXT.Process(target=run_command, args=(str(tmp_path), 0.1, "sync", "run", "to_sandbox"))
         child.start()
-        wait_for(sandbox, 2)
+        wait_for(sandbox, 2, child)
         assert child.pid is not None
         os.kill(child.pid, signal.SIGTERM)
         child.join(60)
