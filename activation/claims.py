@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from activation import gate
@@ -183,23 +183,6 @@ def reclaim(
         from_micros(first_attempt_at),
         keeps_payloads=sync.undo_days > 0,
     )
-
-
-def extend(ledger: Ledger, claimed: ClaimedBatch, *, worker: Worker, now: datetime) -> ClaimedBatch | None:
-    """Renew our lease for another attempt; None if the batch is no longer ours."""
-    with ledger.write() as transaction:
-        row = transaction.execute(
-            "update batches set lease_until = ?, attempts = attempts + 1, last_attempt_at = ?, ledger_seq = ?"
-            " where batch_id = ? and token = ? and state = 'in_flight' returning attempts",
-            (
-                to_micros(now + worker.lease),
-                to_micros(now),
-                transaction.ledger_seq,
-                claimed.batch.batch_id,
-                claimed.token,
-            ),
-        ).fetchone()
-    return None if row is None else replace(claimed, attempts=row[0])
 
 
 def may_send_again(ledger: Ledger, sync: Sync, batch_id: int) -> bool:

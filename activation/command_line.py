@@ -3,9 +3,10 @@
 import asyncio
 import dataclasses
 import functools
+import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,11 +16,14 @@ import typer
 
 from activation.adapters.base import Adapter
 from activation.config import Definitions
+from activation.delivery import Engine
 from activation.destinations import Destinations, open_destinations
 from activation.engine import Desk
 from activation.errors import ActivationError
 from activation.guards import SourceState
 from activation.ledger import Ledger
+from activation.patience import Patience
+from activation.progress import Progress
 from activation.reports import SyncReport
 from activation.times import Clock
 
@@ -37,6 +41,7 @@ class ActivationContext:
     `record_decision` appends what an operator decided to the event log, before it is acted upon; it raises
     for a reason that says nothing. `source_state` tells how the marts of a connection stand. `ledger_file`
     is where the ledger is while no database keeps it.
+    `watch` shows a person how far a run is.
     """
 
     definitions: Callable[[], Definitions]
@@ -51,8 +56,11 @@ class ActivationContext:
     files_root: Path
     sandbox_path: Path
     plans_folder: Path
+    rates_folder: Path
     dbt_project: Path
     operator: str
+    patience: Patience = field(default_factory=Patience)
+    watch: Callable[[], AbstractContextManager[Progress]] = lambda: nullcontext(Progress())
 
     @property
     def desk(self) -> Desk:
@@ -68,8 +76,21 @@ def destinations_of(context: ActivationContext) -> Iterator[Destinations]:
         sandbox_path=context.sandbox_path,
         clock=context.clock,
         resolve_secret=context.resolve_secret,
+        rates_folder=context.rates_folder,
     ) as destinations:
         yield destinations
+
+
+@contextmanager
+def engine_of(context: ActivationContext) -> Iterator[Engine]:
+    """The engine of a command: it shows how far it is, and SIGTERM or Ctrl-C ask it to stop."""
+    with context.watch() as progress:
+        yield Engine(
+            clock=context.clock,
+            patience=context.patience,
+            progress=progress,
+            signals=(signal.SIGTERM, signal.SIGINT),
+        )
 
 
 def ask(adapter: Adapter, question: Callable[[Adapter], Awaitable[Answer]]) -> Answer:

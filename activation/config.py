@@ -16,14 +16,17 @@ from activation.errors import ConfigError
 from activation.modes import MODES, Mode
 from activation.source import Source
 from activation.sync_file import (
+    TRIGGER_KINDS,
     Approval,
     Budget,
     Cost,
     Guards,
     MappedField,
     Occurrence,
+    Outage,
     Owner,
     Retry,
+    Schedule,
     SyncFile,
 )
 
@@ -40,6 +43,7 @@ class Destination:
     config: AdapterConfig
     capabilities: Capabilities
     cost: Cost | None
+    outage: Outage
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Sync:
     mapping: Mapping[str, MappedField]
     occurrence: Occurrence | None
     route: str
-    trigger: str
+    trigger: str | Schedule
     after: tuple[str, ...]
     guards: Guards
     budget: Budget
@@ -152,6 +156,7 @@ def _load_destinations(file: Path) -> dict[str, Destination]:
         type_name = settings.pop("type", None)
         description = settings.pop("description", None)
         cost = settings.pop("cost", None)
+        outage = settings.pop("outage", {})
         if not isinstance(description, str):
             raise ConfigError(
                 f"{file}: {name}.description: expected one sentence on what this account is; add it."
@@ -171,6 +176,7 @@ def _load_destinations(file: Path) -> dict[str, Destination]:
             config,
             adapter.capabilities(config),
             None if cost is None else _validated(Cost, cost, file, f"{name}.cost"),
+            _validated(Outage, outage, file, f"{name}.outage"),
         )
     return destinations
 
@@ -231,7 +237,9 @@ def _validated(model: type[Model], values: dict[str, Any], file: Path, where: st
         return model.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        key = ".".join([where] * bool(where) + [str(part) for part in problem["loc"]])
+        key = ".".join(
+            [where] * bool(where) + [str(part) for part in problem["loc"] if part not in TRIGGER_KINDS]
+        )
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             names = (field.alias or name for name, field in model.model_fields.items())

@@ -1,71 +1,57 @@
 """Delivers a sync's intents: claim, send, record, back off; and settles what a dead worker left."""
 
 import asyncio
-import hashlib
-import os
-import socket
-from collections.abc import Awaitable, Callable, Sequence
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from activation.adapters.base import Adapter, Capabilities, Outcome, OutcomeKind
-from activation.claims import ClaimedBatch, Limits, Worker, claim, extend, may_send_again, reclaim, stranded
+from activation.breaker import Breaker
+from activation.claims import (
+    ClaimedBatch,
+    Limits,
+    Stranded,
+    Worker,
+    claim,
+    may_send_again,
+    reclaim,
+    stranded,
+)
 from activation.config import Sync
+from activation.errors import LedgerBusyError, LedgerCorruptError, LedgerStorageError
+from activation.intents import has_open_intents
 from activation.ledger import Ledger
-from activation.limits import RateWindows
 from activation.outcomes import Recorded, record
+from activation.patience import Patience
+from activation.progress import Progress
 from activation.receipts import believed
-from activation.sync_file import Retry
+from activation.room import Failure, Room, RoomClosedError, Windows
+from activation.stopping import Stop, StopExpiredError
 from activation.times import Clock
+from activation.workers import process_is_alive, this_process
 
 SAFE_SHARE_OF_LIFETIME = 0.8  # a key is not trusted to the last minute of its life
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long the engine tries; waits grow by `growth` from `first_wait` to `longest_wait`."""
-
-    first_wait: timedelta = timedelta(seconds=1)
-    longest_wait: timedelta = timedelta(seconds=60)
-    growth: float = 2.0
-    failures_in_a_row: int = 4
-    unknown_attempts: int = 4
-    operation_attempts: int = 5
-    lease: timedelta = timedelta(seconds=120)
-    denials_max_age: timedelta = timedelta(hours=24)
-    answers: timedelta = timedelta(seconds=60)  # how long a run waits for answers to what was accepted
-
-    def as_told(self, retry: Retry) -> "Patience":
-        """The same, but for what a sync's file says."""
-        told: dict[str, Any] = {
-            "operation_attempts": retry.attempts,
-            "failures_in_a_row": retry.failures_in_a_row,
-            "first_wait": _seconds(retry.first_wait_seconds),
-            "longest_wait": _seconds(retry.longest_wait_seconds),
-            "answers": _seconds(retry.answers_seconds),
-        }
-        return replace(self, **{name: value for name, value in told.items() if value is not None})
-
-    def wait(self, failures: int, name: str) -> timedelta:
-        """Wait before try number `failures` + 1; the jitter (up to a quarter) is a hash of the name."""
-        plain = min(self.first_wait * self.growth ** (failures - 1), self.longest_wait)
-        spread = hashlib.sha256(f"{name}:{failures}".encode()).digest()[0] / 255
-        return plain * (1 + spread / 4)
-
-
-@dataclass(frozen=True)
 class Engine:
-    """The outside of a delivery: time, waiting, who we are, and a hook that tests use to kill us."""
+    """The outside of a delivery: time, waiting, who we are, and a hook that tests use to kill us.
+
+    `stop` is how a run is asked to stop; each of `signals` asks for it while the engine runs.
+    """
 
     clock: Clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     worker_name: str = ""
     is_alive: Callable[[str], bool] | None = None
     at: Callable[[str], None] = lambda _: None
-    progress: Callable[[str, int], None] = lambda _, __: None
+    progress: Progress = field(default_factory=Progress)
+    stop: Stop = field(default_factory=Stop)
+    signals: tuple[signal.Signals, ...] = ()
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
 
     def worker(self) -> Worker:
         """Ourselves, as claims know us."""
@@ -73,14 +59,19 @@ class Engine:
             self.worker_name or this_process(), self.patience.lease, self.is_alive or process_is_alive
         )
 
+    async def pause(self, wait: timedelta) -> None:
+        """Wait so long, or until the run is asked to stop."""
+        if wait > timedelta(0):
+            await self.stop.pause(self.sleep(wait.total_seconds()))
+
 
 @dataclass(frozen=True)
 class OpenDestination:
-    """A destination ready to be used in a run: its adapter, and its rate windows shared by all its syncs."""
+    """A destination ready to be used: its adapter, and its rate windows shared by all its syncs."""
 
     adapter: Adapter
     capabilities: Capabilities
-    windows: RateWindows
+    windows: Windows
 
 
 @dataclass
@@ -96,7 +87,6 @@ class Delivery:
     sync_run_ids: set[str] = field(default_factory=set)
     stopped: str | None = None
     retry_after: timedelta = timedelta(0)
-    _failures: int = field(default=0, repr=False)
 
     def note(self, recorded: Recorded, sync_run_id: str) -> None:
         """Count what one batch came to."""
@@ -120,49 +110,40 @@ class Delivery:
         self.unknown += found.unknown
 
 
-async def recover(sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine) -> Delivery:
+def open_room(sync: Sync, destination: OpenDestination, engine: Engine) -> Room:
+    """The way into the sync's destination; all syncs of a destination share one in a run."""
+    name = sync.destination.name
+    return Room(
+        slots=destination.capabilities.concurrency,
+        windows=destination.windows,
+        breaker=Breaker(name, engine.patience.tolerance(name, sync.destination.outage)),
+        clock=engine.clock,
+        sleep=engine.sleep,
+        stop=engine.stop,
+        on_wait=lambda what: engine.progress.waits(name, what),
+    )
+
+
+async def recover(
+    sync: Sync,
+    *,
+    ledger: Ledger,
+    destination: OpenDestination,
+    engine: Engine,
+    room: Room | None = None,
+) -> Delivery:
     """Settle every stranded batch of a sync before anything new is planned.
 
     With the same key if the destination still remembers it and the gate still lets every member pass, else
     by reading back, else not at all: then it is listed as in doubt, and stays so.
     """
-    result = Delivery()
-    worker = engine.worker()
-    for batch in stranded(ledger, sync, worker=worker, now=engine.clock()):
-        may_send = may_send_again(ledger, sync, batch.batch_id)
-        knows_keys = may_send and destination.capabilities.idempotency_lifetime is not None
-        if batch.is_listed and not knows_keys and not destination.capabilities.can_read_back:
-            continue
-        settled_at = batch.last_sent_at + destination.capabilities.read_back_settles
-        await _wait_for_room(destination.windows, engine)
-        sends = may_send and _key_is_alive(batch.first_sent_at, destination.capabilities, engine.clock())
-        claimed = reclaim(
-            ledger, sync, batch.batch_id, token=batch.token, worker=worker, now=engine.clock(), sends=sends
-        )
-        if claimed is None:
-            continue
-        engine.at("in_recovery")
-        if sends:
-            outcomes = await _settle_unknown(claimed, ledger, destination, engine)
-        elif destination.capabilities.can_read_back:
-            # what was on its way when its worker died may only now be done
-            await engine.sleep(max(0.0, (settled_at - engine.clock()).total_seconds()))
-            outcomes = believed(
-                await destination.adapter.read_back(claimed.batch),
-                sent_at=batch.last_sent_at,
-                capabilities=destination.capabilities,
-                now=engine.clock(),
-            )
-        else:
-            reason = "key_expired" if knows_keys else "no_answer"
-            outcomes = [Outcome(OutcomeKind.UNKNOWN, reason, concerns_batch=True)] * len(
-                claimed.batch.operations
-            )
-        _note(result, ledger, claimed, outcomes, engine)
-        if any(outcome.stops_destination for outcome in outcomes):
-            result.stopped = _reason(outcomes)
-            break
-    return result
+    sender = _Sender(sync, ledger, destination, engine, room or open_room(sync, destination, engine))
+    for batch in stranded(ledger, sync, worker=engine.worker(), now=engine.clock()):
+        doubt: _Doubt | None = _Doubt(batch, due=engine.clock())
+        while doubt is not None and sender.result.stopped is None:
+            await engine.pause(doubt.due - engine.clock())
+            doubt = await sender.settle(doubt)
+    return sender.result
 
 
 async def deliver(
@@ -172,117 +153,326 @@ async def deliver(
     destination: OpenDestination,
     engine: Engine,
     sync_run_id: str | None = None,
+    room: Room | None = None,
 ) -> Delivery:
     """Deliver the open intents of a sync until none is left, or the destination or the gate stops it.
 
-    They are those of the run `sync_run_id`, the last that was opened.
+    They are those of the run `sync_run_id`, the last that was opened. As many batches are in flight as the
+    destination's `room` admits.
     """
-    result = Delivery()
-    patience = engine.patience
-    worker = engine.worker()
-    rows = destination.capabilities.max_batch_rows
-    while True:
-        await _wait_for_room(destination.windows, engine)
-        limits = Limits(rows, destination.capabilities.max_batch_bytes, patience.denials_max_age)
-        engine.at("before_claim")
-        taken = claim(ledger, sync, worker=worker, limits=limits, now=engine.clock(), sync_run_id=sync_run_id)
-        if taken.claimed is None:
-            if taken.stopped is None and taken.wait_until is not None:
-                wait = taken.wait_until - engine.clock()
-                if wait <= patience.longest_wait * 2:
-                    await engine.sleep(max(0.0, wait.total_seconds()))
-                    continue
-                result.stopped = f"deferred until {taken.wait_until:%Y-%m-%d %H:%M} UTC"
-            else:
-                result.stopped = taken.stopped
-            return result
-        engine.at("after_in_flight")
-        outcomes = await _settle_unknown(taken.claimed, ledger, destination, engine)
-        engine.at("after_response")
-        if _is_refused_whole(outcomes) and len(outcomes) > 1:
-            # One bad row may hide in it: put everything back and look at half as many.
-            rows = max(1, len(outcomes) // 2)
-            outcomes = [Outcome(OutcomeKind.DEFERRED, "split", timedelta(0), concerns_batch=True)] * len(
-                outcomes
-            )
-            _note(result, ledger, taken.claimed, outcomes, engine)
-            continue
-        _note(result, ledger, taken.claimed, outcomes, engine)
-        engine.at("after_outcome")
-        if any(outcome.stops_destination for outcome in outcomes):
-            result.stopped = (
-                f"{sync.destination.name} answers nobody until a person acts: {_reason(outcomes)}"
-            )
-            return result
-        if all(_failed_whole(outcome) for outcome in outcomes):
-            if result._failures >= patience.failures_in_a_row:
-                result.stopped = (
-                    f"{sync.destination.name} did not take a batch {result._failures} times in a row "
-                    f"({_reason(outcomes)}); what is left waits for the next run"
-                )
-                return result
+    sender = _Sender(sync, ledger, destination, engine, room or open_room(sync, destination, engine))
+    return await sender.deliver(sync_run_id)
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """A batch without an answer: sent `sends` times by us, to be looked at again when it is `due`."""
+
+    batch: Stranded
+    due: datetime
+    sends: int = 0
+    outcomes: Sequence[Outcome] = ()
+
+
+class _Sender:
+    """One sync's delivery: one loop claims, and a task for each batch sends and records."""
+
+    def __init__(
+        self, sync: Sync, ledger: Ledger, destination: OpenDestination, engine: Engine, room: Room
+    ) -> None:
+        self.result = Delivery()
+        self._sync = sync
+        self._ledger = ledger
+        self._adapter = destination.adapter
+        self._can = destination.capabilities
+        self._engine = engine
+        self._room = room
+        self._rows = self._can.max_batch_rows
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._doubts: list[_Doubt] = []
+        self._nothing_due_before: datetime | None = None
+
+    async def deliver(self, sync_run_id: str | None) -> Delivery:
+        """Claim and send until nothing is left or something stops it; what is in flight always ends."""
+        stop = self._engine.stop
+        try:
+            while await self._go_on(sync_run_id):
+                pass
+            await self._until_all_end()
+        except (LedgerBusyError, LedgerCorruptError, LedgerStorageError):
+            raise
+        except Exception:
+            if self._in_flight:  # they are as good as any, and their answers are recorded
+                await asyncio.wait(self._in_flight)
+            raise
+        finally:
+            for task in self._in_flight:
+                task.cancel()
+        if self.result.stopped is None and stop.asked is not None and self._next_due() is not None:
+            self.result.stopped = stop.reason
+        return self.result
+
+    async def _go_on(self, sync_run_id: str | None) -> bool:
+        """Put the next batch in flight, or wait for what must come first; False when there is no more."""
+        if self.result.stopped is not None or self._engine.stop.asked is not None:
+            return False
+        self._reap()
+        due = self._next_due()
+        if due is None or self._must_be_alone:
+            if self._in_flight:
+                await self._until_one_ends()
+            return due is not None or bool(self._in_flight)
+        wait = due - self._engine.clock()
+        if wait > self._engine.patience.longest_wait * 2 and not self._in_flight:
+            self.result.stopped = f"deferred until {due:%Y-%m-%d %H:%M} UTC"
+        elif wait > timedelta(0):
+            await self._until_one_ends(wait)
         else:
-            rows = min(destination.capabilities.max_batch_rows, rows * 2)
+            await self._start_next(sync_run_id)
+        return True
 
+    async def _until_all_end(self) -> None:
+        while self._in_flight:
+            await self._until_one_ends()
+            self._reap()
 
-async def _settle_unknown(
-    claimed: ClaimedBatch, ledger: Ledger, destination: OpenDestination, engine: Engine
-) -> Sequence[Outcome]:
-    """Send; while the answer is unknown, send again with the same key and body, or read back once."""
-    engine.at("before_write")
-    outcomes = await destination.adapter.deliver(claimed.batch)
-    for attempt in range(1, engine.patience.unknown_attempts):
-        if not any(outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes):
-            return outcomes
-        if not _key_is_alive(claimed.first_attempt_at, destination.capabilities, engine.clock()):
-            break
-        await engine.sleep(engine.patience.wait(attempt, claimed.batch.idempotency_key).total_seconds())
-        await _wait_for_room(destination.windows, engine)
-        extended = extend(ledger, claimed, worker=engine.worker(), now=engine.clock())
-        if extended is None:
-            return outcomes
-        engine.at("before_write")
-        outcomes = await destination.adapter.deliver(claimed.batch)
-    if destination.capabilities.can_read_back and any(
-        outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes
-    ):
-        answers = await destination.adapter.read_back(claimed.batch)
-        return [
-            read if sent.kind is OutcomeKind.UNKNOWN and read.kind is OutcomeKind.DELIVERED else sent
-            for sent, read in zip(outcomes, answers, strict=True)
-        ]
-    return outcomes
+    async def settle(self, doubt: _Doubt) -> _Doubt | None:
+        """Find the answer of one batch that has none; gives what is still to be asked in this run.
 
+        The same key and body while the destination remembers it and the gate lets every member pass. Else a
+        read: what it has is delivered; what it has not is believed only when all that was on its way is
+        settled.
+        """
+        may_send = self._may_send_again(doubt)
+        if not may_send and not self._can.can_read_back:
+            self._list_as_in_doubt(doubt)
+            return None
+        is_last_look = not may_send and doubt.sends > 0
+        if not may_send and not is_last_look:
+            # what was on its way when its worker died may only now be done
+            settled_at = doubt.batch.last_sent_at + self._can.read_back_settles
+            await self._engine.pause(settled_at - self._engine.clock())
+        era = await self._enter()
+        if era is None:
+            return None
+        claimed = None
+        if self._may_send_again(doubt) == may_send:  # the gate may have changed while we waited
+            claimed = self._reclaim(doubt, sends=may_send)
+        if claimed is None:
+            self._room.leave(era, is_unsent=True)
+            return None
+        self._engine.at("in_recovery")
+        if may_send:
+            return await self._send(claimed, era, sends=doubt.sends)
+        answers = await self._answer(self._adapter.read_back(claimed.batch), era)
+        if answers is None:
+            return None
+        is_down = all(answer.kind is OutcomeKind.UNKNOWN for answer in answers)
+        self._room.leave(era, failure=Failure(_reason(answers)) if is_down else None)
+        if is_last_look:
+            answers = [
+                read if sent.kind is OutcomeKind.UNKNOWN and read.kind is OutcomeKind.DELIVERED else sent
+                for sent, read in zip(doubt.outcomes, answers, strict=True)
+            ]
+        else:
+            answers = believed(
+                answers,
+                sent_at=doubt.batch.last_sent_at,
+                capabilities=self._can,
+                now=self._engine.clock(),
+            )
+        self._record(claimed, answers)
+        return None
 
-def _note(
-    result: Delivery, ledger: Ledger, claimed: ClaimedBatch, outcomes: Sequence[Outcome], engine: Engine
-) -> None:
-    """Record the outcomes and count them."""
-    result._failures = result._failures + 1 if all(map(_failed_whole, outcomes)) else 0
-    engine.at("before_outcome")
-    recorded = record(
-        ledger,
-        claimed,
-        outcomes,
-        now=engine.clock(),
-        wait=engine.patience.wait(max(1, result._failures), claimed.batch.idempotency_key),
-        max_attempts=engine.patience.operation_attempts,
-    )
-    result.note(recorded, claimed.sync_run_id)
-    engine.progress(
-        claimed.batch.target.sync_name, recorded.delivered + recorded.accepted + recorded.rejected
-    )
+    @property
+    def _must_be_alone(self) -> bool:
+        """While a bad row is looked for, one batch follows the other."""
+        return bool(self._in_flight) and self._rows < self._can.max_batch_rows
 
+    def _next_due(self) -> datetime | None:
+        """When something may be sent next, as far as is known; None when nothing is left."""
+        due = [doubt.due for doubt in self._doubts]
+        if self._nothing_due_before is not None:
+            due.append(self._nothing_due_before)
+        elif has_open_intents(self._ledger, self._sync.name):
+            due.append(self._engine.clock())
+        return min(due, default=None)
 
-async def _wait_for_room(windows: RateWindows, engine: Engine) -> None:
-    """Wait until the rate windows admit one request; done before a claim, so that no lease runs meanwhile."""
-    while wait := windows.admit(engine.clock()):
-        await engine.sleep(wait.total_seconds())
+    async def _start_next(self, sync_run_id: str | None) -> None:
+        """Put one batch in flight: one whose answer is overdue, else the next one that can be claimed."""
+        overdue = [doubt for doubt in self._doubts if doubt.due <= self._engine.clock()]
+        if overdue:
+            self._doubts.remove(overdue[0])
+            self._spawn(self._settle_one(overdue[0]))
+            return
+        self._nothing_due_before = None
+        era = await self._enter()
+        if era is None:
+            return
+        if self._must_be_alone:
+            self._room.leave(era, is_unsent=True)
+            return
+        self._engine.at("before_claim")
+        taken = claim(
+            self._ledger,
+            self._sync,
+            worker=self._engine.worker(),
+            limits=Limits(self._rows, self._can.max_batch_bytes, self._engine.patience.denials_max_age),
+            now=self._engine.clock(),
+            sync_run_id=sync_run_id,
+        )
+        if taken.claimed is None:
+            self._room.leave(era, is_unsent=True)
+            self.result.stopped = taken.stopped
+            self._nothing_due_before = taken.wait_until
+            return
+        self._engine.at("after_in_flight")
+        self._spawn(self._send_one(taken.claimed, era, rows=self._rows))
 
+    async def _send_one(self, claimed: ClaimedBatch, era: int, *, rows: int) -> None:
+        doubt = await self._send(claimed, era, sends=0, rows=rows)
+        if doubt is not None:
+            self._doubts.append(doubt)
 
-def _key_is_alive(first_sent_at: datetime, capabilities: Capabilities, now: datetime) -> bool:
-    lifetime = capabilities.idempotency_lifetime
-    return lifetime is not None and now - first_sent_at < lifetime * SAFE_SHARE_OF_LIFETIME
+    async def _settle_one(self, doubt: _Doubt) -> None:
+        left = await self.settle(doubt)
+        if left is not None:
+            self._doubts.append(left)
+
+    async def _send(
+        self, claimed: ClaimedBatch, era: int, *, sends: int, rows: int | None = None
+    ) -> _Doubt | None:
+        """Send a batch that is ours and record the answer; gives what is in doubt after that.
+
+        A batch that is refused as a whole is put back, and half as many rows are looked at next, one batch
+        after the other: one bad row may hide in it. `rows` is how many it might have had.
+        """
+        self._engine.at("before_write")
+        outcomes = await self._answer(self._adapter.deliver(claimed.batch), era)
+        if outcomes is None:
+            return None
+        self._engine.at("after_response")
+        if _is_refused_whole(outcomes) and len(outcomes) > 1:
+            self._rows = max(1, len(outcomes) // 2)
+            split = Outcome(OutcomeKind.DEFERRED, "split", timedelta(0), concerns_batch=True)
+            self._room.leave(era)
+            self._record(claimed, [split] * len(outcomes))
+            return None
+        self._leave(era, outcomes)
+        is_unknown = self._record(claimed, outcomes)
+        self._engine.at("after_outcome")
+        if rows == self._rows and not all(map(_failed_whole, outcomes)):
+            self._rows = min(self._can.max_batch_rows, rows * 2)
+        if not is_unknown:
+            return None
+        now = self._engine.clock()
+        doubt = _Doubt(
+            Stranded(claimed.batch.batch_id, claimed.token, claimed.first_attempt_at, now, is_listed=True),
+            due=now + self._engine.patience.wait(sends + 1, claimed.batch.idempotency_key),
+            sends=sends + 1,
+            outcomes=outcomes,
+        )
+        return doubt if self._may_send_again(doubt) else replace(doubt, due=now)
+
+    def _leave(self, era: int, outcomes: Sequence[Outcome]) -> None:
+        """Leave the room, and tell it what the answer says about the destination."""
+        failure = None
+        if all(map(_failed_whole, outcomes)):
+            asked = [outcome.retry_after for outcome in outcomes if outcome.retry_after is not None]
+            failure = Failure(_reason(outcomes), max(asked, default=None))
+        self._room.leave(era, failure=failure)
+        if any(outcome.stops_destination for outcome in outcomes):
+            name = self._sync.destination.name
+            self._room.close(f"{name} answers nobody until a person acts: {_reason(outcomes)}")
+
+    def _record(self, claimed: ClaimedBatch, outcomes: Sequence[Outcome]) -> bool:
+        """Record the outcomes and count them; gives whether any is unknown and the batch still ours."""
+        engine, breaker = self._engine, self._room.breaker
+        opens_at = breaker.opens_at(engine.clock())
+        wait = engine.patience.wait(max(1, breaker.failures), claimed.batch.idempotency_key)
+        engine.at("before_outcome")
+        recorded = record(
+            self._ledger,
+            claimed,
+            outcomes,
+            now=engine.clock(),
+            wait=wait if opens_at is None else opens_at - engine.clock(),
+            max_attempts=engine.patience.operation_attempts,
+        )
+        self.result.note(recorded, claimed.sync_run_id)
+        engine.progress.done(self._sync.name, recorded.delivered + recorded.accepted + recorded.rejected)
+        return recorded.unknown > 0
+
+    def _may_send_again(self, doubt: _Doubt) -> bool:
+        lifetime, now = self._can.idempotency_lifetime, self._engine.clock()
+        return (
+            lifetime is not None
+            and now - doubt.batch.first_sent_at < lifetime * SAFE_SHARE_OF_LIFETIME
+            and doubt.sends < self._engine.patience.unknown_attempts
+            and may_send_again(self._ledger, self._sync, doubt.batch.batch_id)
+        )
+
+    def _list_as_in_doubt(self, doubt: _Doubt) -> None:
+        """Say in the ledger why a batch of a former run has no answer and will have none."""
+        knows_keys = self._can.idempotency_lifetime is not None and may_send_again(
+            self._ledger, self._sync, doubt.batch.batch_id
+        )
+        if doubt.sends or (doubt.batch.is_listed and not knows_keys):
+            return
+        claimed = self._reclaim(doubt, sends=False)
+        if claimed is not None:
+            reason = "key_expired" if knows_keys else "no_answer"
+            unknown = Outcome(OutcomeKind.UNKNOWN, reason, concerns_batch=True)
+            self._record(claimed, [unknown] * len(claimed.batch.operations))
+
+    def _reclaim(self, doubt: _Doubt, *, sends: bool) -> ClaimedBatch | None:
+        return reclaim(
+            self._ledger,
+            self._sync,
+            doubt.batch.batch_id,
+            token=doubt.batch.token,
+            worker=self._engine.worker(),
+            now=self._engine.clock(),
+            sends=sends,
+        )
+
+    async def _enter(self) -> int | None:
+        """Wait for room; None when the destination or the run is stopped, and then it is noted so."""
+        try:
+            return await self._room.enter()
+        except RoomClosedError as closed:
+            self.result.stopped = str(closed)
+            return None
+
+    async def _answer(self, answer: Awaitable[Sequence[Outcome]], era: int) -> Sequence[Outcome] | None:
+        """The answer, or None when the run's end does not wait for it: then it stays in flight."""
+        try:
+            return await self._engine.stop.within_budget(answer)
+        except StopExpiredError:
+            self.result.stopped = self._engine.stop.reason
+            return None
+        except Exception:
+            self._room.leave(era, is_unsent=True)
+            raise
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._in_flight.add(asyncio.get_running_loop().create_task(work))
+
+    def _reap(self) -> None:
+        """Take note of the tasks that have ended; what one of them raised is raised here."""
+        for task in [task for task in self._in_flight if task.done()]:
+            self._in_flight.discard(task)
+            self._nothing_due_before = None  # it may have put something back
+            task.result()
+
+    async def _until_one_ends(self, wait: timedelta | None = None) -> None:
+        """Return when a batch has ended, when the wait is over, or when the run is asked to stop."""
+        pausing = set() if wait is None else {asyncio.ensure_future(self._engine.pause(wait))}
+        try:
+            await asyncio.wait({*self._in_flight, *pausing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pause in pausing:
+                pause.cancel()
 
 
 def _failed_whole(outcome: Outcome) -> bool:
@@ -299,35 +489,3 @@ def _is_refused_whole(outcomes: Sequence[Outcome]) -> bool:
 
 def _reason(outcomes: Sequence[Outcome]) -> str:
     return next((outcome.reason for outcome in outcomes if outcome.reason), "no reason given")
-
-
-def _seconds(number: float | None) -> timedelta | None:
-    return None if number is None else timedelta(seconds=number)
-
-
-def this_process() -> str:
-    """host:pid:start, which no other process ever has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_of(os.getpid())}"
-
-
-def process_is_alive(name: str) -> bool:
-    """Whether that worker may still be running; one on another host is believed until its lease ends."""
-    host, pid, start = name.rsplit(":", 2) if name.count(":") >= 2 else (name, "", "")
-    if host != socket.gethostname() or not pid.isdigit():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return _start_of(int(pid)) == start
-
-
-def _start_of(pid: int) -> str:
-    """When the process started, in the kernel's ticks; empty where the system does not say."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[19]

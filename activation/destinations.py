@@ -7,7 +7,7 @@ from pathlib import Path
 from activation.adapters.base import Surroundings
 from activation.config import Destination
 from activation.delivery import OpenDestination
-from activation.limits import RateWindows
+from activation.limits import RateWindows, SharedRateWindows
 from activation.sandbox.server import SandboxServer
 from activation.times import Clock
 
@@ -22,12 +22,14 @@ class Destinations:
         sandbox_path: Path,
         clock: Clock,
         resolve_secret: Callable[[str], str],
+        rates_folder: Path | None,
         stack: ExitStack,
     ) -> None:
         self._files_root = files_root
         self._sandbox_path = sandbox_path
         self._clock = clock
         self._resolve_secret = resolve_secret
+        self._rates_folder = rates_folder
         self._stack = stack
         self._open: dict[Destination, OpenDestination] = {}
         self._sandbox: SandboxServer | None = None
@@ -41,9 +43,17 @@ class Destinations:
             self._open[destination] = OpenDestination(
                 destination.adapter.build(destination.config, surroundings),
                 destination.capabilities,
-                RateWindows(destination.capabilities.rates),
+                self._windows(destination),
             )
         return self._open[destination]
+
+    def _windows(self, destination: Destination) -> RateWindows | SharedRateWindows:
+        rates = destination.capabilities.rates
+        if self._rates_folder is None:
+            return RateWindows(rates)
+        shared = SharedRateWindows(self._rates_folder / f"{destination.name}.sqlite", rates)
+        self._stack.callback(shared.close)
+        return shared
 
     def sandbox(self) -> SandboxServer:
         """The built-in sandbox, started on a free port of loopback when first asked for."""
@@ -54,14 +64,23 @@ class Destinations:
 
 @contextmanager
 def open_destinations(
-    *, files_root: Path, sandbox_path: Path, clock: Clock, resolve_secret: Callable[[str], str]
+    *,
+    files_root: Path,
+    sandbox_path: Path,
+    clock: Clock,
+    resolve_secret: Callable[[str], str],
+    rates_folder: Path | None = None,
 ) -> Iterator[Destinations]:
-    """Destinations for the length of a run; a sandbox that was started is stopped at the end."""
+    """Destinations for the length of a run; a sandbox that was started is stopped at the end.
+
+    With a `rates_folder`, every process that is given the same one keeps each destination's limit together.
+    """
     with ExitStack() as stack:
         yield Destinations(
             files_root=files_root,
             sandbox_path=sandbox_path,
             clock=clock,
             resolve_secret=resolve_secret,
+            rates_folder=rates_folder,
             stack=stack,
         )

@@ -1,7 +1,6 @@
 """The front door of activation: runs a sync from plan to projection."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,9 @@ from activation.plans import StoredPlan
 from activation.projection import project
 from activation.reports import SyncReport
 from activation.resolving import deliver_and_wait, settle_former
+from activation.room import Failure, Room, RoomClosedError
+from activation.stopping import StopExpiredError
+from activation.together import Ended, each_ended
 
 PLANS_BEFORE_GIVING_UP = 3
 
@@ -31,6 +33,15 @@ class Desk:
 
     folder: Path
     operator: str
+
+
+@dataclass(frozen=True)
+class SyncJob:
+    """A sync to be carried out at its open destination; `plan_id` asks for that very plan of it."""
+
+    sync: Sync
+    destination: OpenDestination
+    plan_id: str | None = None
 
 
 def run_sync(
@@ -46,28 +57,87 @@ def run_sync(
 ) -> SyncReport:
     """Recover, plan, write intents, deliver, project, on a writable warehouse connection that we alone hold.
 
-    A guard or a dead destination ends this sync with a report that says so, never with an exception: other
-    syncs go on. With a guard's stop the plan is kept for a person to approve, and only opt-outs (removals of
-    denied addresses) are delivered, unless an approved plan still holds. `plan_id` asks for that very plan:
+    A guard, a dead destination or a stop ends this sync with a report that says so, never with an exception.
+    With a guard's stop the plan is kept for a person to approve, and only opt-outs (removals of denied
+    addresses) are delivered, unless an approved plan still holds. `plan_id` asks for that very plan:
     PlanRefusedError when it does not hold any more, and then nothing is sent. Raises ConfigError,
     ProjectionError, Ledger…Error: what no sync can work around.
     """
-    engine = replace(engine, patience=engine.patience.as_told(sync.retry))
-    run = _Run(sync, warehouse, ledger, destination, engine, desk, source, plan_id)
-    return asyncio.run(run.carry_out())
+    job = SyncJob(sync, destination, plan_id)
+    (ended,) = each_sync([job], warehouse=warehouse, ledger=ledger, engine=engine, desk=desk, source=source)
+    if ended.error is not None:
+        raise ended.error
+    return ended.report
 
 
-async def listed_keys(sync: Sync, destination: OpenDestination) -> tuple[str, ...]:
+def run_syncs(
+    jobs: Sequence[SyncJob],
+    *,
+    warehouse: duckdb.DuckDBPyConnection,
+    ledger: Ledger,
+    engine: Engine,
+    desk: Desk,
+    source: SourceState | None = None,
+) -> list[SyncReport]:
+    """Carry out several syncs at the same time; their reports in the order of the jobs.
+
+    As `run_sync`, but that whatever one sync raises ends it alone and is its report's `error`; only
+    ProjectionError and Ledger…Error are raised, and end all.
+    """
+    ended = each_sync(jobs, warehouse=warehouse, ledger=ledger, engine=engine, desk=desk, source=source)
+    reports = {each.report.sync_name: each.report for each in ended}
+    return [reports[job.sync.name] for job in jobs]
+
+
+def each_sync(
+    jobs: Sequence[SyncJob],
+    *,
+    warehouse: duckdb.DuckDBPyConnection,
+    ledger: Ledger,
+    engine: Engine,
+    desk: Desk,
+    source: SourceState | None = None,
+) -> Iterator[Ended]:
+    """Carry out several syncs at the same time; gives each end as it comes, and projects after the last.
+
+    A sync is planned as soon as its own destination has answered for what former runs left, and delivered
+    while the next is planned: no destination waits for another. See `together.each_ended`.
+    """
+    runs = [
+        _Run(
+            job.sync,
+            warehouse,
+            ledger,
+            job.destination,
+            replace(engine, patience=engine.patience.as_told(job.sync.retry)),
+            desk,
+            source,
+            job.plan_id,
+        )
+        for job in jobs
+    ]
+    yield from each_ended(runs, engine)
+    undo.forget_payloads(ledger, now=engine.clock())
+    project(warehouse, ledger)
+
+
+async def listed_keys(sync: Sync, destination: OpenDestination, room: Room | None = None) -> tuple[str, ...]:
     """The keys that the destination says it has, in a mode that takes all; else none."""
     if not sync.mode.takes_all:
         return ()
+    era = None if room is None else await room.enter()
+    failure: Failure | None = None
     try:
         return tuple(await destination.adapter.list_members(sync.target))
     except (OSError, httpx.HTTPError) as error:
+        failure = Failure("members_not_listed")
         raise DestinationDownError(
             f"{sync.destination.name} could not list the members of {sync.target.list_name!r} ({error}); "
             f"sync {sync.name!r} was not planned. It is tried again with the next run."
         ) from error
+    finally:
+        if room is not None and era is not None:
+            room.leave(era, failure=failure)
 
 
 @dataclass
@@ -85,39 +155,43 @@ class _Run:
     refused: str | None = None
     waiting: StoredPlan | None = None
 
-    async def carry_out(self) -> SyncReport:
+    async def carry_out(self, room: Room) -> SyncReport:
+        """Everything but the projection; the adapter is open."""
         sync, ledger, engine = self.sync, self.ledger, self.engine
         gate.ensure_route(ledger, sync.name, sync.route, now=engine.clock())
-        async with self.destination.adapter as adapter:
-            recovered = await settle_former(sync, ledger=ledger, destination=self.destination, engine=engine)
-            if reason := gate.freeze_of(ledger, sync.name):
-                # nothing is planned: what a rollback has written must not be superseded
-                project(self.warehouse, ledger)
-                return SyncReport(sync.name, sync.destination.name, None, error=f"paused: {reason}")
-            try:
-                listed = await listed_keys(sync, self.destination)
-            except DestinationDownError as error:
-                return SyncReport(sync.name, sync.destination.name, None, error=str(error))
-            plan, run, accepted = self._write_plan(listed)
-            delivery = Delivery(stopped=recovered.stopped)
-            if run is not None and recovered.stopped is None:
-                engine.at("after_intents")
-                delivery = await deliver_and_wait(
-                    sync,
-                    ledger=ledger,
-                    destination=self.destination,
-                    engine=engine,
-                    sync_run_id=run.sync_run_id,
-                )
-            try:
-                await adapter.finish(sync.target)
-            except DestinationDownError as error:
-                delivery.stopped = delivery.stopped or str(error)
+        recovered = await settle_former(
+            sync, ledger=ledger, destination=self.destination, engine=engine, room=room
+        )
+        if reason := gate.freeze_of(ledger, sync.name):
+            # nothing is planned: what a rollback has written must not be superseded
+            return SyncReport(sync.name, sync.destination.name, None, error=f"paused: {reason}")
+        try:
+            listed = await engine.stop.within_budget(listed_keys(sync, self.destination, room))
+        except (DestinationDownError, RoomClosedError, StopExpiredError) as error:
+            why = str(error) or engine.stop.reason
+            return SyncReport(sync.name, sync.destination.name, None, error=why)
+        if engine.stop.asked is not None:
+            return SyncReport(sync.name, sync.destination.name, None, error=engine.stop.reason)
+        plan, run, accepted = self._write_plan(listed)
+        delivery = Delivery(stopped=recovered.stopped)
+        if run is not None and recovered.stopped is None:
+            engine.at("after_intents")
+            engine.progress.planned(sync.name, sync.destination.name, plan.operations)
+            delivery = await deliver_and_wait(
+                sync,
+                ledger=ledger,
+                destination=self.destination,
+                engine=engine,
+                sync_run_id=run.sync_run_id,
+                room=room,
+            )
+        try:
+            await engine.stop.within_budget(self.destination.adapter.finish(sync.target))
+        except (DestinationDownError, StopExpiredError) as error:
+            delivery.stopped = delivery.stopped or str(error) or engine.stop.reason
         counts = finish_run(ledger, run.sync_run_id, now=engine.clock()) if run is not None else None
         if accepted is not None and not (counts and counts.deferred):
             plans.forget_operations(self.desk.folder, accepted.plan_id)
-        undo.forget_payloads(ledger, now=engine.clock())
-        project(self.warehouse, ledger)
         stopped = bool(plan.guards) and accepted is None
         kept = self.waiting if stopped else accepted
         return _report(

@@ -83,7 +83,7 @@ def open_run(
         and not forgotten
         and noted is None
         and plan_id is None
-        and not _has_open_intents(ledger, sync.name)
+        and not has_open_intents(ledger, sync.name)
     ):
         return None
     with ledger.write() as transaction:
@@ -163,6 +163,16 @@ def open_run(
             transaction.touch_changed_runs(sync.name)
         beside(transaction, run)
         return run
+
+
+def has_open_intents(ledger: Ledger, sync_name: str) -> bool:
+    """Whether anything of a sync can be claimed, now or later."""
+    with ledger.read() as connection:
+        row = connection.execute(
+            "select 1 from operations where sync_name = ? and state in ('planned', 'deferred') limit 1",
+            (sync_name,),
+        ).fetchone()
+    return row is not None
 
 
 def undo_until(sync: Sync, now: datetime) -> int | None:
@@ -260,15 +270,6 @@ def _open_expiries(transaction: Transaction, sync_name: str) -> dict[str, int]:
             (sync_name,),
         ).fetchall()
     )
-
-
-def _has_open_intents(ledger: Ledger, sync_name: str) -> bool:
-    with ledger.read() as connection:
-        row = connection.execute(
-            "select 1 from operations where sync_name = ? and state in ('planned', 'deferred') limit 1",
-            (sync_name,),
-        ).fetchone()
-    return row is not None
 
 
 def _refuse_if_moved(transaction: Transaction, sync_name: str, planned_at_seq: int) -> None:

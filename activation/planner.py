@@ -19,7 +19,7 @@ from activation.guards import FormerRun, GuardStop, Planned, SourceState, full_b
 from activation.intents import PlannedOperation
 from activation.ledger import Ledger
 from activation.payload import payload_sql
-from activation.projection import project
+from activation.projection import catch_up
 from activation.source import ADDRESS
 from activation.sql_files import read_sql
 
@@ -118,7 +118,7 @@ def plan_sync(
     expressions = payload_sql(sync, columns)
     if state == "projection":
         try:
-            ledger_seq = project(warehouse, ledger).ledger_seq
+            ledger_seq = catch_up(warehouse, ledger, sync.name)
         except duckdb.Error as error:
             raise ProjectionError(
                 f"The warehouse's activation tables could not be brought up to the ledger ({error}); "

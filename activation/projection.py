@@ -111,6 +111,22 @@ def project(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger) -> Projection:
     return Projection(ledger_seq, runs, operations, acknowledged, removed)
 
 
+def catch_up(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, sync_name: str) -> int:
+    """Bring what `activation.*` says of one sync up to the ledger, whose sequence number this gives.
+
+    Nothing is copied while only other syncs have changed. Raises ProjectionError as `project` does.
+    """
+    create_activation_schema(warehouse)
+    with ledger.read() as connection:
+        ledger_id, ledger_seq, pruned_to = connection.execute("select * from ledger_identity").fetchone()
+        seen = _seen(warehouse, ledger, ledger_id, ledger_seq)
+        values = {"sync_name": sync_name, "since": seen}
+        is_changed = connection.execute(read_sql("sync_changed"), values).fetchone() is not None
+    if seen >= pruned_to and not is_changed:
+        return int(ledger_seq)
+    return project(warehouse, ledger).ledger_seq
+
+
 def projected_sequence(warehouse: duckdb.DuckDBPyConnection) -> tuple[str, int] | None:
     """(ledger id, sequence number) that the warehouse has seen; None before the first projection."""
     exists = warehouse.execute(

@@ -14,11 +14,11 @@ from activation.command_line import (
     ask,
     carried_out,
     destinations_of,
+    engine_of,
     one_line_errors,
     print_json,
     record_decision,
 )
-from activation.delivery import Engine
 from activation.errors import PlanRefusedError
 from activation.planner import mask
 from activation.resync import resync
@@ -81,6 +81,7 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
             context.open_ledger() as ledger,
             context.open_warehouse() as warehouse,
             destinations_of(context) as destinations,
+            engine_of(context) as engine,
         ):
             report = roll_back(
                 sync,
@@ -88,7 +89,7 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
                 warehouse=warehouse,
                 ledger=ledger,
                 destination=destinations.get(sync.destination),
-                engine=Engine(clock=context.clock),
+                engine=engine,
                 operator=context.operator,
                 reason=reason,
             )

@@ -1,12 +1,12 @@
 """Asks destinations that answer later what became of what they accepted, while a run's patience lasts."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from activation.adapters.base import DELIVERED, Capabilities, Outcome, OutcomeKind
 from activation.config import Sync
-from activation.delivery import Delivery, Engine, OpenDestination, deliver, recover
+from activation.delivery import Delivery, Engine, OpenDestination, deliver, open_room, recover
 from activation.intents import finish_run
 from activation.ledger import Ledger
 from activation.receipts import (
@@ -17,54 +17,72 @@ from activation.receipts import (
     record_answers,
     runs_with_accepted,
 )
+from activation.room import Failure, Room, RoomClosedError
+from activation.stopping import StopExpiredError
 
 TELLS_NOTHING = Outcome(OutcomeKind.ACCEPTED, "unreadable_answer", concerns_batch=True)
 
 
 async def settle_former(
-    sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine
+    sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine, room: Room | None = None
 ) -> Delivery:
     """What former runs left, before anything new is planned: unanswered batches, accepted operations.
 
     The counts of the runs that they belong to are brought up to date, also where a worker was killed between
     an answer and the counting.
     """
-    result = await recover(sync, ledger=ledger, destination=destination, engine=engine)
-    result.add(await resolve_accepted(sync, ledger=ledger, destination=destination, engine=engine))
+    room = room or open_room(sync, destination, engine)
+    result = await recover(sync, ledger=ledger, destination=destination, engine=engine, room=room)
+    if result.stopped is None:
+        result.add(
+            await resolve_accepted(sync, ledger=ledger, destination=destination, engine=engine, room=room)
+        )
     for sync_run_id in sorted(result.sync_run_ids | runs_with_accepted(ledger, sync)):
         finish_run(ledger, sync_run_id, now=engine.clock())
     return result
 
 
 async def deliver_and_wait(
-    sync: Sync, *, ledger: Ledger, destination: OpenDestination, engine: Engine, sync_run_id: str
+    sync: Sync,
+    *,
+    ledger: Ledger,
+    destination: OpenDestination,
+    engine: Engine,
+    sync_run_id: str,
+    room: Room | None = None,
 ) -> Delivery:
     """Deliver a run, then ask for what is accepted until all is answered or the run's patience is over.
 
     What the destination put off meanwhile is delivered again. What has no answer at the end stays accepted: a
     later run asks again.
     """
+    room = room or open_room(sync, destination, engine)
     result = await deliver(
-        sync, ledger=ledger, destination=destination, engine=engine, sync_run_id=sync_run_id
+        sync, ledger=ledger, destination=destination, engine=engine, sync_run_id=sync_run_id, room=room
     )
     waited = timedelta(0)
     for tries in itertools.count(1):
         if result.stopped is not None or not awaited_batches(ledger, sync, with_doubtful=False):
             break
         wait = max(engine.patience.wait(tries, sync_run_id), result.retry_after)
-        if waited + wait > engine.patience.answers:
+        if waited + wait > engine.patience.answers or engine.stop.asked is not None:
             break
-        await engine.sleep(wait.total_seconds())
+        await engine.pause(wait)
         waited += wait
         result.retry_after = timedelta(0)
         answered = await resolve_accepted(
-            sync, ledger=ledger, destination=destination, engine=engine, with_doubtful=False
+            sync, ledger=ledger, destination=destination, engine=engine, room=room, with_doubtful=False
         )
         result.add(answered)
         if answered.deferred and result.stopped is None:
             result.add(
                 await deliver(
-                    sync, ledger=ledger, destination=destination, engine=engine, sync_run_id=sync_run_id
+                    sync,
+                    ledger=ledger,
+                    destination=destination,
+                    engine=engine,
+                    sync_run_id=sync_run_id,
+                    room=room,
                 )
             )
     for former in sorted(result.sync_run_ids - {sync_run_id}):
@@ -78,6 +96,7 @@ async def resolve_accepted(
     ledger: Ledger,
     destination: OpenDestination,
     engine: Engine,
+    room: Room | None = None,
     with_doubtful: bool = True,
 ) -> Delivery:
     """Ask once for every accepted operation of a sync, and record what is known.
@@ -85,6 +104,7 @@ async def resolve_accepted(
     Asking changes nothing at the destination, so two workers may ask for the same receipt; the ledger takes
     the first answer. `with_doubtful`: ask also for what is in doubt, because its answer did not come in time.
     """
+    room = room or open_room(sync, destination, engine)
     result = Delivery()
     for batch_id in awaited_batches(ledger, sync, with_doubtful=with_doubtful):
         waiting = awaited_batch(ledger, batch_id, with_doubtful=with_doubtful)
@@ -101,6 +121,7 @@ async def resolve_accepted(
                 ledger=ledger,
                 destination=destination,
                 engine=engine,
+                room=room,
             )
             if result.stopped is not None or result.retry_after:
                 return result
@@ -116,11 +137,16 @@ async def _resolve(
     ledger: Ledger,
     destination: OpenDestination,
     engine: Engine,
+    room: Room,
 ) -> None:
     """One status request, a read of what it does not tell, and the record of both."""
-    await _wait_for_room(destination, engine)
-    engine.at("before_resolve")
-    answers = await destination.adapter.resolve(sync.target, [member.receipt for member in members])
+    adapter = destination.adapter
+    receipts = [member.receipt for member in members]
+    answers = await _ask(
+        lambda: adapter.resolve(sync.target, receipts), result=result, engine=engine, room=room
+    )
+    if answers is None:
+        return
     engine.at("after_resolve_answer")
     if len(answers) != len(members):
         answers = [TELLS_NOTHING] * len(members)
@@ -130,9 +156,9 @@ async def _resolve(
     ]
     held: dict[int, Outcome] = {}
     if asked:
-        await _wait_for_room(destination, engine)
-        read = await destination.adapter.read_back(waiting.as_batch(sync, asked))
-        held = {member.number: outcome for member, outcome in zip(asked, read, strict=True)}
+        batch = waiting.as_batch(sync, asked)
+        read = await _ask(lambda: adapter.read_back(batch), result=result, engine=engine, room=room)
+        held = {member.number: outcome for member, outcome in zip(asked, read or [], strict=read is not None)}
     known = [
         (member, found)
         for member, answer in zip(members, answers, strict=True)
@@ -193,6 +219,32 @@ def _known(
     return None if member.doubt == doubt else Outcome(OutcomeKind.UNKNOWN, doubt)
 
 
-async def _wait_for_room(destination: OpenDestination, engine: Engine) -> None:
-    while wait := destination.windows.admit(engine.clock()):
-        await engine.sleep(wait.total_seconds())
+async def _ask(
+    question: Callable[[], Awaitable[Sequence[Outcome]]], *, result: Delivery, engine: Engine, room: Room
+) -> Sequence[Outcome] | None:
+    """What a destination answers when there is room for the question; None when the run stops before.
+
+    An answer that concerns the whole request, and tells nothing of its rows, counts as a failure.
+    """
+    try:
+        era = await room.enter()
+    except RoomClosedError as closed:
+        result.stopped = str(closed)
+        return None
+    engine.at("before_resolve")
+    try:
+        answers = await engine.stop.within_budget(question())
+    except StopExpiredError:
+        result.stopped = engine.stop.reason
+        return None
+    except Exception:
+        room.leave(era, is_unsent=True)
+        raise
+    is_down = all(
+        answer.concerns_batch and answer.kind in (OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
+        for answer in answers
+    )
+    reason = next((answer.reason for answer in answers if answer.reason), "no reason given")
+    asked = [answer.retry_after for answer in answers if answer.retry_after is not None and is_down]
+    room.leave(era, failure=Failure(reason, max(asked, default=None)) if is_down and answers else None)
+    return answers

@@ -7,13 +7,14 @@ import duckdb
 
 from activation import undo
 from activation.config import Sync
-from activation.delivery import Engine, OpenDestination
+from activation.delivery import Engine, OpenDestination, open_room
 from activation.errors import DestinationDownError
 from activation.intents import finish_run, open_run
 from activation.ledger import Ledger
 from activation.projection import project
 from activation.reports import SyncReport
 from activation.resolving import deliver_and_wait, settle_former
+from activation.stopping import asked_by
 
 
 def roll_back(
@@ -36,7 +37,10 @@ def roll_back(
 
     async def put_back() -> SyncReport:
         async with destination.adapter as adapter:
-            recovered = await settle_former(sync, ledger=ledger, destination=destination, engine=patient)
+            room = open_room(sync, destination, patient)
+            recovered = await settle_former(
+                sync, ledger=ledger, destination=destination, engine=patient, room=room
+            )
             found = undo.plan_undo(ledger, sync, sync_run_id)
             undo.check_can_be_undone(found)
             now = patient.clock()
@@ -63,7 +67,12 @@ def roll_back(
                 raise AssertionError("unreachable")
             patient.at("after_intents")
             delivery = await deliver_and_wait(
-                sync, ledger=ledger, destination=destination, engine=patient, sync_run_id=run.sync_run_id
+                sync,
+                ledger=ledger,
+                destination=destination,
+                engine=patient,
+                sync_run_id=run.sync_run_id,
+                room=room,
             )
             try:
                 await adapter.finish(sync.target)
@@ -90,4 +99,5 @@ def roll_back(
             error=delivery.stopped,
         )
 
-    return asyncio.run(put_back())
+    with asked_by(patient.stop, patient.signals):
+        return asyncio.run(put_back())

@@ -16,12 +16,12 @@ from activation.command_line import (
     ask,
     carried_out,
     destinations_of,
+    engine_of,
     one_line_errors,
     print_json,
     record_decision,
 )
 from activation.config import Definitions, Sync
-from activation.delivery import Engine
 from activation.destinations import Destinations
 from activation.engine import listed_keys, run_sync
 from activation.errors import PlanRefusedError
@@ -63,7 +63,7 @@ def _register_looks(app: typer.Typer, context: ActivationContext) -> None:
             typer.echo(
                 f"{row['sync']:<28} {row['source']} -> "
                 f"{row['destination']}/{row['list']}  {row['mode']}, "
-                f"route {row['route'] or 'not set yet'}{paused}{waits}"
+                f"route {row['route'] or 'not set yet'}, {row['trigger']}{paused}{waits}"
             )
 
     @app.command("schema")
@@ -236,13 +236,14 @@ def _carry_out(context: ActivationContext, sync: Sync, *, as_json: bool, plan_id
         context.open_ledger() as ledger,
         context.open_warehouse() as warehouse,
         destinations_of(context) as destinations,
+        engine_of(context) as engine,
     ):
         report = run_sync(
             sync,
             warehouse=warehouse,
             ledger=ledger,
             destination=destinations.get(sync.destination),
-            engine=Engine(clock=context.clock),
+            engine=engine,
             desk=context.desk,
             source=context.source_state(warehouse),
             plan_id=plan_id,
@@ -312,7 +313,7 @@ def _sync_row(ledger: Ledger, sync: Sync) -> dict[str, Any]:
         "destination": sync.destination.name,
         "list": sync.target.list_name,
         "mode": sync.mode.name,
-        "trigger": sync.trigger,
+        "trigger": str(sync.trigger),
         "after": list(sync.after),
         "route": gate.route_of(ledger, sync.name),
         "paused": paused[0] if paused else None,

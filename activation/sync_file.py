@@ -1,8 +1,10 @@
 """What a file of activation/syncs may say; `cdp sync schema` prints it as JSON Schema for editors."""
 
-from typing import Any, Literal, Self
+import zoneinfo
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from croniter import croniter
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from activation.modes import MODES
 from activation.source import NAME, Source
@@ -12,6 +14,8 @@ ModeName = Literal[
 ]
 Transform = Literal["trim", "lower", "upper", "sha256", "md5", "date", "epoch_seconds"]
 FieldType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
+CRON_FIELDS = 5
+TRIGGER_KINDS = ("a word", "a schedule")
 
 
 class _Frozen(BaseModel):
@@ -106,12 +110,6 @@ class Retry(_Frozen):
         description="How often one operation may be put off for its own fault before it is given up; "
         "by default 5 times.",
     )
-    failures_in_a_row: int | None = Field(
-        default=None,
-        ge=1,
-        description="After so many batches that failed as a whole the rest waits for the next run; "
-        "by default 4.",
-    )
     first_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 1.")
     longest_wait_seconds: float | None = Field(default=None, ge=0, description="Default: 60.")
     answers_seconds: float | None = Field(
@@ -156,6 +154,35 @@ class Approval(_Frozen):
     )
 
 
+class Schedule(_Frozen):
+    """When a sync is carried out by itself, on the marts as they are by then."""
+
+    cron: str = Field(description="Five fields: minute, hour, day of month, month, day of week.")
+    timezone: str = Field(default="UTC", description="A name of the IANA time zone database.")
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if len(self.cron.split()) != CRON_FIELDS or not croniter.is_valid(self.cron):
+            raise ValueError(f"cron: {self.cron!r} is no schedule of five fields, such as 0 8 * * *")
+        if self.timezone not in zoneinfo.available_timezones():
+            raise ValueError(f"timezone: {self.timezone!r} is not known; expected one such as Europe/Berlin")
+        return self
+
+    def __str__(self) -> str:
+        """For a list of syncs."""
+        return f"{self.cron} {self.timezone}"
+
+
+def _kind_of_trigger(value: Any) -> str:
+    return TRIGGER_KINDS[isinstance(value, dict | Schedule)]
+
+
+Trigger = Annotated[
+    Annotated[Literal["tick", "manual"], Tag(TRIGGER_KINDS[0])] | Annotated[Schedule, Tag(TRIGGER_KINDS[1])],
+    Discriminator(_kind_of_trigger),
+]
+
+
 class SyncFile(_Frozen):
     """One file of activation/syncs: a source kept at a destination."""
 
@@ -175,9 +202,10 @@ class SyncFile(_Frozen):
     key: str = Field(description="The field of the mapping that the destination knows a person by.")
     mapping: dict[str, MappedField] = Field(min_length=1)
     route: Literal["live"] = Field(description="The first route; later ones are appended in the ledger.")
-    trigger: Literal["tick", "manual"] = Field(
+    trigger: Trigger = Field(
         default="tick",
-        description="Carried out with every tick, or only by `cdp sync run` and `cdp sync apply`.",
+        description="Carried out with every tick; or only by `cdp sync run` and `cdp sync apply`; or by a "
+        "schedule of its own.",
     )
     occurrence: Occurrence | None = Field(default=None, description="With mode append, and only there.")
     after: tuple[str, ...] = Field(
@@ -242,3 +270,18 @@ class Cost(_Frozen):
     remove: float = Field(default=0, ge=0)
     erase: float = Field(default=0, ge=0)
     send: float = Field(default=0, ge=0)
+
+
+class Outage(_Frozen):
+    """When a destination is taken to be down, and how long one run waits for it."""
+
+    failures_in_a_row: int | None = Field(
+        default=None,
+        ge=1,
+        description="After so many failed requests in a row nothing is sent for a while; by default 4.",
+    )
+    give_up_after_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Having taken nothing for so long, it is left to the next run; by default 60.",
+    )

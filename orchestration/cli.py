@@ -39,6 +39,7 @@ from orchestration.settings import Settings, utc_now
 from orchestration.snapshot import publish_snapshot
 from orchestration.source_state import source_state
 from orchestration.sync_decisions import sync_decision_record
+from orchestration.sync_progress import watched_sync
 
 OURS = ("orchestration", "ingestion", "activation")
 
@@ -150,6 +151,9 @@ def activation_context(context: Context) -> activation.ActivationContext:
         files_root=settings.destinations_dir,
         sandbox_path=settings.sandbox_path,
         plans_folder=settings.plans_dir,
+        rates_folder=settings.rates_dir,
+        patience=settings.patience,
+        watch=lambda: watched_sync(context.console),
         dbt_project=settings.dbt_project_dir,
         operator=settings.operator,
     )

@@ -27,6 +27,8 @@ class Progress:
             self._spin(readable(event.step))
             return
         self._stop()
+        if event.kind == "ended":
+            return
         failed = event.kind == "failed"
         mark, style = ("failed", "red") if failed else ("done", "green")
         name, told = escape(readable(event.step)), escape(line(event))

@@ -66,6 +66,7 @@ class House(dg.ConfigurableResource[Any]):
                 sandbox_path=settings.sandbox_path,
                 clock=utc_now,
                 resolve_secret=settings.resolve_secret,
+                rates_folder=settings.rates_dir,
             ) as self._destinations,
         ):
             self._moment = self.deployment.as_of(parse_moment(self.as_of) if self.as_of else None)

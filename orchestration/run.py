@@ -22,7 +22,7 @@ from dagster._core.workspace.load import location_origin_from_module_name
 from dagster_shared.error import SerializableErrorInfo
 
 from orchestration.instance import LOCATION_NAME, MODULE_NAME, PROCESS_TAG, process_tag
-from orchestration.statuses import PASSED_BEFORE, STATUS
+from orchestration.statuses import DELIVERIES, INCOMPLETE, PASSED_BEFORE, STATUS
 
 JOB_NAME = "tick"
 OUR_PACKAGES = ("orchestration.", "ingestion.", "activation.")
@@ -32,6 +32,8 @@ _REPOSITORY_TAG = ".dagster/repository"
 @dataclass(frozen=True)
 class StepEvent:
     """Something that happened to one step: `started`, `finished` or `failed`, after so many seconds.
+
+    The step that delivers tells of each sync and destination as if it were a step, and `ended` after them.
 
     `metadata` is what its assets reported: asset key as text to metadata name to value.
     """
@@ -116,20 +118,28 @@ def _steps(events: Iterator[dg.DagsterEvent]) -> Iterator[StepEvent | str]:
             yield StepEvent(step, "started", 0.0, {})
         elif kind is DagsterEventType.ASSET_MATERIALIZATION and event.asset_key is not None:
             values = event.step_materialization_data.materialization.metadata
-            metadata.setdefault(step, {})[event.asset_key.to_user_string()] = {
-                name: value.value for name, value in values.items()
-            }
+            told = {name: value.value for name, value in values.items()}
+            if step == DELIVERIES:
+                yield from _one_delivery(event.asset_key, told, time.monotonic() - started_at[step])
+            else:
+                metadata.setdefault(step, {})[event.asset_key.to_user_string()] = told
+        elif (
+            kind is DagsterEventType.ASSET_OBSERVATION and step == DELIVERIES and event.asset_key is not None
+        ):
+            values = event.asset_observation_data.asset_observation.metadata
+            told = {name: value.value for name, value in values.items()}
+            yield from _one_delivery(event.asset_key, told, time.monotonic() - started_at[step])
         elif kind is DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             # what was not asked again is told to Dagster, but not counted as asked
-            told = check.metadata.get(STATUS)
-            if told is None or told.value != PASSED_BEFORE:
+            status = check.metadata.get(STATUS)
+            if status is None or status.value != PASSED_BEFORE:
                 checks.setdefault(step, []).append((check.check_name, check.passed))
         elif kind in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE):
             failed = kind is DagsterEventType.STEP_FAILURE
             yield StepEvent(
                 step,
-                "failed" if failed else "finished",
+                "failed" if failed else "ended" if step == DELIVERIES else "finished",
                 time.monotonic() - started_at.get(step, time.monotonic()),
                 metadata.get(step, {}),
                 len(checks.get(step, ())),
@@ -139,6 +149,13 @@ def _steps(events: Iterator[dg.DagsterEvent]) -> Iterator[StepEvent | str]:
                 yield one_line(event.step_failure_data.error)
         elif kind is DagsterEventType.RUN_FAILURE:
             yield one_line(event.job_failure_data.error) or event.message or "the run failed"
+
+
+def _one_delivery(key: dg.AssetKey, told: Mapping[str, Any], seconds: float) -> Iterator[StepEvent]:
+    """A sync or a destination of the one step that delivers them all; the step goes on."""
+    kind = "failed" if INCOMPLETE in told else "finished"
+    yield StepEvent("__".join(key.path), kind, seconds, {key.to_user_string(): told})
+    yield StepEvent(DELIVERIES, "started", 0.0, {})
 
 
 def one_line(error: SerializableErrorInfo | None) -> str:

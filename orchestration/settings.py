@@ -8,7 +8,7 @@ import os
 import pwd
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activation.ledger_places import LedgerPlace, ledger_place
+from activation.patience import Patience
 from orchestration.errors import DeploymentError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -102,6 +103,12 @@ class Settings(BaseSettings):
         default=1_000_000_000, ge=0, description="`cdp doctor` warns below this much free disk."
     )
 
+    drain_seconds: float = Field(
+        default=25.0,
+        ge=0,
+        description="What a run that is asked to stop (SIGTERM, Ctrl-C) gives to the requests in flight.",
+    )
+
     @field_validator("home", "events_dir", "legacy_sfmc_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -184,6 +191,16 @@ class Settings(BaseSettings):
     def plans_dir(self) -> Path:
         """What stored plans would send, as hashes."""
         return self.home / "plans"
+
+    @property
+    def rates_dir(self) -> Path:
+        """The requests that count in each destination's rate windows, shared by all processes."""
+        return self.home / "rates"
+
+    @property
+    def patience(self) -> Patience:
+        """How long the delivery engine tries and waits."""
+        return Patience(drain=timedelta(seconds=self.drain_seconds))
 
     @property
     def sandbox_path(self) -> Path:

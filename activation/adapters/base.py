@@ -131,7 +131,8 @@ class Capabilities:
 
     `modes` are names of activation/modes.py. `idempotency_lifetime` is how long the destination recognises a
     repeated key; None means not at all. `read_back_settles` is how long after a request was sent a read may
-    still not see what it does: before that, "not there" is not believed.
+    still not see what it does: before that, "not there" is not believed. `concurrency` is how many requests
+    may be in flight at once.
 
     `can_resolve` says that it may answer `accepted` and tells later what became of it. `resolves_within` is
     how long after that it may still be doing it: by then it is done, or will not be. An operation without an
@@ -150,6 +151,7 @@ class Capabilities:
     can_resolve: bool = False
     resolves_within: timedelta = timedelta(0)
     max_receipts: int = 1
+    concurrency: int = 4
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class FileAdapter(Adapter):
             can_read_back=False,
             read_back_settles=timedelta(0),
             can_list_members=True,
+            concurrency=1,
         )
 
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:

@@ -88,6 +88,7 @@ class WebhookConfig(AdapterConfig):
     max_batch_rows: int = Field(default=500, gt=0, le=10_000)
     max_batch_bytes: int = Field(default=1_000_000, gt=0)
     rates: tuple[RateConfig, ...] = ()
+    concurrency: int = Field(default=4, gt=0, le=100)
     timeout_seconds: float = Field(default=30, gt=0, le=60)
     idempotency_lifetime_hours: float = Field(default=24, ge=0)
     can_read_back: bool = True
@@ -131,6 +132,7 @@ class WebhookAdapter(Adapter):
             can_resolve=settings.can_resolve,
             resolves_within=timedelta(seconds=settings.resolves_within_seconds * settings.can_resolve),
             max_receipts=settings.max_batch_rows,
+            concurrency=settings.concurrency,
         )
 
     async def __aenter__(self) -> Self:

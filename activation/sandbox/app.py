@@ -96,6 +96,7 @@ class Sandbox:
             body_hash=body_hash,
             operations=0 if operations is None else len(operations[1]),
             fault=fault.name if fault else None,
+            now=self._clock().timestamp(),
         )
         response = await _fault_before(fault)
         is_replay = False

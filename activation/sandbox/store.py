@@ -16,6 +16,7 @@ create table if not exists requests (
     request_id integer primary key, method text, path text, idempotency_key text, body_hash text,
     status integer, operations integer, is_replay integer, fault text
 );
+create table if not exists arrivals (request_id integer primary key, arrived_at real not null);
 create table if not exists effects (
     request_id integer, position integer, list_name text, key text, do text, status text, reason text
 );
@@ -82,8 +83,9 @@ class SandboxStore:
         body_hash: str,
         operations: int,
         fault: str | None,
+        now: float,
     ) -> int:
-        """Log that a request arrived; its status is added when it is answered."""
+        """Log that a request arrived (`now`: seconds since 1970); its status is added with its answer."""
         with self._lock:
             (request_id,) = self._connection.execute(
                 "insert into requests (method, path, idempotency_key, body_hash, operations, is_replay, "
@@ -91,6 +93,7 @@ class SandboxStore:
                 " values (?, ?, ?, ?, ?, 0, ?) returning request_id",
                 (method, path, idempotency_key, body_hash, operations, fault),
             ).fetchone()
+            self._connection.execute("insert into arrivals values (?, ?)", (request_id, now))
         return int(request_id)
 
     def note_answer(self, request_id: int, *, status: int, is_replay: bool) -> None:
@@ -141,7 +144,7 @@ class SandboxStore:
             )
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """Read the log: tables `members`, `messages`, `requests`, `effects`, `answers`, `jobs`."""
+        """Read the log: `members`, `messages`, `requests`, `arrivals`, `effects`, `answers`, `jobs`."""
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
 

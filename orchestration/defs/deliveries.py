@@ -3,7 +3,8 @@
 import dagster as dg
 
 from activation.config import load_definitions
-from orchestration.delivery_assets import destination_asset, snapshot_asset, sync_asset
+from activation.sync_file import Schedule
+from orchestration.delivery_assets import delivery_assets, snapshot_asset, sync_schedule
 from orchestration.settings import Settings
 
 
@@ -11,16 +12,14 @@ from orchestration.settings import Settings
 def deliveries() -> dg.Definitions:
     """One asset per file of activation/syncs and per entry of destinations.yml."""
     declared = load_definitions(Settings().project_root / "activation")
-    syncs = list(declared.syncs.values())
     return dg.Definitions(
         assets=[
-            *(sync_asset(sync) for sync in syncs),
-            *(
-                destination_asset(
-                    destination, [sync.name for sync in syncs if sync.destination.name == destination.name]
-                )
-                for destination in declared.destinations.values()
-            ),
+            delivery_assets(list(declared.syncs.values()), list(declared.destinations.values())),
             snapshot_asset(list(declared.destinations)),
-        ]
+        ],
+        schedules=[
+            sync_schedule(sync, sync.trigger)
+            for sync in declared.syncs.values()
+            if isinstance(sync.trigger, Schedule)
+        ],
     )

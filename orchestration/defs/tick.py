@@ -13,16 +13,16 @@ from orchestration.defs.facts import EVENT_TABLES
 from orchestration.run import JOB_NAME
 from orchestration.settings import Settings
 
-# a sync whose file says so is carried out by a person only
-BY_HAND = [
+# a sync whose file says so is carried out by a person only, or by a schedule of its own
+NOT_WITH_THE_TICK = [
     sync_key(sync.name)
     for sync in load_definitions(Settings().project_root / "activation").syncs.values()
-    if sync.trigger == "manual"
+    if sync.trigger != "tick"
 ]
 
 tick = dg.define_asset_job(
     JOB_NAME,
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(EVENT_DAYS, *BY_HAND),
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(EVENT_DAYS, *NOT_WITH_THE_TICK),
     description="One pass over everything: facts in, decisions, deliveries, snapshot.",
     executor_def=dg.in_process_executor,
 )

@@ -47,6 +47,7 @@ def cdp(world: World, decisions: list[Mapping[str, str]]) -> Run:
         files_root=world.folder / "destinations",
         sandbox_path=world.folder / "sandbox.sqlite",
         plans_folder=world.folder / "plans",
+        rates_folder=world.folder / "rates",
         dbt_project=world.folder,
         operator="tests",
     )

@@ -50,6 +50,21 @@ def test_the_syncs_of_the_project_are_valid() -> None:
             "name: other",
             r"name: 'other' differs from the file's name; expected 'to_sandbox'",
         ),
+        (
+            "route: live",
+            "route: live\ntrigger: hourly",
+            r"trigger: Input should be 'tick' or 'manual'; found 'hourly'",
+        ),
+        (
+            "route: live",
+            "route: live\ntrigger: {cron: 0 25 * * *}",
+            r"trigger: cron: '0 25 \* \* \*' is no schedule of five fields",
+        ),
+        (
+            "route: live",
+            "route: live\ntrigger: {cron: 0 8 * * *, timezone: Europe/Bonn}",
+            r"trigger: timezone: 'Europe/Bonn' is not known",
+        ),
         ("options: {}", "options: {format: csv}", r"options\.format: unknown key"),
         ("name: to_sandbox", "name: [", r"not readable as YAML: .* Mend the file"),
     ],
@@ -104,3 +119,11 @@ def test_two_syncs_cannot_own_one_list(tmp_path: Path) -> None:
 def test_a_missing_destinations_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"destinations\.yml: the file does not exist"):
         load_definitions(tmp_path)
+
+
+def test_a_sync_may_have_a_schedule_of_its_own(tmp_path: Path) -> None:
+    write_definitions(tmp_path)
+    file = tmp_path / "syncs" / "to_sandbox.yml"
+    file.write_text(file.read_text() + '\ntrigger: {cron: "0 8 * * *", timezone: Europe/Berlin}\n')
+
+    assert str(load_definitions(tmp_path).sync("to_sandbox").trigger) == "0 8 * * * Europe/Berlin"

@@ -18,7 +18,7 @@ from tests.activation.warehouse import Person, build_warehouse, set_members
 from tests.activation.world import DESTINATIONS, write_definitions
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.activation.crash_child"])
+CONTEXT.set_forkserver_preload(["tests.activation.crash_child", "tests.activation.drain_child"])
 POINTS = [
     ("after_intents", 1),
     ("before_claim", 2),

@@ -1,5 +1,6 @@
 """A small world for activation's tests: time that moves only when told, marts, ledger, destinations."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -10,12 +11,13 @@ import duckdb
 
 from activation import gate
 from activation.config import Sync, load_definitions
-from activation.delivery import Engine, Patience
+from activation.delivery import Engine
 from activation.destinations import Destinations, open_destinations
 from activation.engine import Desk, refresh_denials_from_marts, run_sync
 from activation.guards import SourceState
 from activation.ledger import Ledger
 from activation.ledger_places import LedgerPlace
+from activation.patience import Patience
 from activation.plans import approve_plan
 from activation.reports import SyncReport
 from activation.sandbox.server import SandboxServer
@@ -117,15 +119,20 @@ class World:
         source: SourceState | None = None,
         engine: Engine | None = None,
         patience: Patience | None = None,
+        concurrency: int | None = None,
     ) -> SyncReport:
         """One run; with `approve`, a plan that a guard stops is approved and then carried out by a second."""
         sync = self.sync(name)
         chosen = engine or self.engine
+        destination = self.destinations.get(sync.destination)
+        if concurrency is not None:
+            limited = replace(destination.capabilities, concurrency=concurrency)
+            destination = replace(destination, capabilities=limited)
         report = run_sync(
             sync,
             warehouse=self.warehouse,
             ledger=self.ledger,
-            destination=self.destinations.get(sync.destination),
+            destination=destination,
             engine=replace(chosen, patience=patience) if patience else chosen,
             desk=self.desk,
             source=source,
@@ -154,6 +161,17 @@ class World:
                 "select destination_key, state, reason from operations order by operation_number"
             ).fetchall()
         return {key: f"{state}: {reason}" if reason else state for key, state, reason in rows}
+
+    def ledger_states(self, sync_name: str) -> Counter[str]:
+        """How many operations of a sync are in each state."""
+        with self.ledger.read() as connection:
+            return Counter(
+                dict(
+                    connection.execute(
+                        "select state, count(*) from operations where sync_name = ? group by 1", (sync_name,)
+                    )
+                )
+            )
 
     def deny(self, address_key: str, *, reason: str = "withdrawn") -> None:
         """A denial as the tail of the event log adds it, before the marts know."""

@@ -31,10 +31,11 @@ STAGES = {
     "stages_identity_changes": ("changes",),
     "stages_models": ("build",),
     "stages_activation": ("planning", "postgres", "sandbox", "files"),
+    "stages_isolation": ("isolation", "limited"),
 }
 # a delivery is measured at this size and below
 DELIVERED_ROWS = 100_000
-DELIVERIES = ("sandbox", "files")
+DELIVERIES = ("sandbox", "files", "isolation", "limited")
 TAKE_AN_ARCHIVE = ("stages_ingestion", "stages_models")
 
 

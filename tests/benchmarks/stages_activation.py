@@ -49,7 +49,7 @@ class Measure:
 def measure_planning(rows: int) -> list[Measure]:
     """Plan a first sync of all rows, write its intents, then plan again after 1% of the rows changed."""
     found: list[Measure] = []
-    with _world(rows) as (folder, warehouse, ledger):
+    with filled_warehouse(rows) as (folder, warehouse, ledger):
         sync = load(folder, "to_csv")
         with _timed(found, "plan, first sync", rows, "diff_limit.py"):
             plan = plan_sync(sync, warehouse=warehouse, ledger=ledger)
@@ -78,7 +78,7 @@ def measure_planning(rows: int) -> list[Measure]:
 def measure_postgres(rows: int) -> list[Measure]:
     """Write the intents of a first sync into a ledger in PostgreSQL, on this machine, with fsync on."""
     found: list[Measure] = []
-    with _world(rows) as (folder, warehouse, _), postgres_server() as server:
+    with filled_warehouse(rows) as (folder, warehouse, _), postgres_server() as server:
         sync = load(folder, "to_csv")
         with Ledger(server.new_place()) as ledger:
             plan = plan_sync(sync, warehouse=warehouse, ledger=ledger)
@@ -100,7 +100,7 @@ def measure_delivery(rows: int, sync_name: str) -> list[Measure]:
     """Run a first sync from plan to projection, then a run with nothing new."""
     found: list[Measure] = []
     limit = "http_limit.py + ledger_limit.py" if sync_name == "to_sandbox" else "ledger_limit.py"
-    with _world(rows) as (folder, warehouse, ledger), ExitStack() as stack:
+    with filled_warehouse(rows) as (folder, warehouse, ledger), ExitStack() as stack:
         sync = load(folder, sync_name)
         destinations = stack.enter_context(
             open_destinations(
@@ -145,7 +145,7 @@ def now() -> datetime:
 
 
 @contextmanager
-def _world(rows: int) -> Iterator[tuple[Path, duckdb.DuckDBPyConnection, Ledger]]:
+def filled_warehouse(rows: int) -> Iterator[tuple[Path, duckdb.DuckDBPyConnection, Ledger]]:
     """A warehouse with that many members, an empty ledger."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)

@@ -1,0 +1,125 @@
+"""The way into one destination, shared by all its syncs of a run: breaker, requests in flight, rate windows.
+
+Whoever wants to send enters first and claims then, so that no lease runs while it waits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from activation.breaker import Breaker
+from activation.stopping import Stop
+from activation.times import Clock
+
+
+class Windows(Protocol):
+    """Rate windows: of this process, or shared with others."""
+
+    def admit(self, now: datetime) -> timedelta:
+        """Zero if a request may leave now, and then it counts; else how long to wait before asking again."""
+
+
+class RoomClosedError(Exception):
+    """Nothing can be sent there any more in this run; the text says why."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that failed as a whole."""
+
+    reason: str
+    retry_after: timedelta | None = None
+
+
+class Room:
+    """At most `slots` requests at once, in the order in which they asked.
+
+    `on_wait` is told what entering waits for, and None when it does not any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        slots: int,
+        windows: Windows,
+        breaker: Breaker,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]],
+        stop: Stop,
+        on_wait: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        self.breaker = breaker
+        self._slots = slots
+        self._windows = windows
+        self._clock = clock
+        self._sleep = sleep
+        self._stop = stop
+        self._on_wait = on_wait
+        self._in_flight = 0
+        self._door = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    async def enter(self) -> int:
+        """Wait until one request may leave; `leave` must be told how it ended, with the number given here.
+
+        Raises RoomClosedError when the destination is given up or the run is asked to stop.
+        """
+        async with self._door:
+            while True:
+                if self._stop.asked is not None:
+                    raise RoomClosedError(self._stop.reason)
+                if self.breaker.given_up is not None:
+                    raise RoomClosedError(self.breaker.given_up)
+                now = self._clock()
+                if until := self.breaker.opens_at(now):
+                    await self._pause(until - now, f"{self.breaker.state.value} until {until:%H:%M:%S} UTC")
+                elif self.breaker.waits_for_probe or self._in_flight >= self._slots:
+                    await self._change()
+                elif wait := self._windows.admit(now):
+                    await self._pause(wait, "its rate limit")
+                else:
+                    self._in_flight += 1
+                    return self.breaker.enter()
+
+    def leave(self, era: int, *, failure: Failure | None = None, is_unsent: bool = False) -> None:
+        """A request has ended; `is_unsent`: nothing was there to be sent."""
+        self._in_flight -= 1
+        if is_unsent:
+            self.breaker.came_back_unsent(era)
+        elif failure is None:
+            self.breaker.succeeded()
+        else:
+            self.breaker.failed(era, self._clock(), reason=failure.reason, retry_after=failure.retry_after)
+        self._changed.set()
+
+    def close(self, reason: str) -> None:
+        """Let nobody in any more in this run."""
+        self.breaker.give_up(reason)
+        self._changed.set()
+
+    async def _pause(self, wait: timedelta, what: str) -> None:
+        """Wait, but not beyond a change: an answer may have come that opens or closes the room."""
+        self._on_wait(what)
+        self._changed.clear()
+        changed = asyncio.ensure_future(self._changed.wait())
+        sleeping = asyncio.ensure_future(self._sleep(wait.total_seconds()))
+
+        async def first() -> None:
+            await asyncio.wait({changed, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+
+        try:
+            await self._stop.pause(first())
+        finally:
+            changed.cancel()
+            sleeping.cancel()
+            self._on_wait(None)
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._stop.pause(_ignored(self._changed.wait()))
+
+
+async def _ignored(work: Awaitable[object]) -> None:
+    await work
