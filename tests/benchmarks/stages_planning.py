@@ -1,7 +1,7 @@
 """Measures planning: a first sync, its intents, and a change of 1%, each in a process of its own.
 
-python -m tests.benchmarks.stages_planning ROWS planning|postgres -> one JSON line per stage; `limit` names the script
-in limits/ that does the unavoidable part only.
+python -m tests.benchmarks.stages_planning ROWS planning|postgres -> one JSON line per stage; `limit` names
+the script in limits/ that does the unavoidable part only.
 """
 
 import logging
