@@ -14,7 +14,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test test-all lint format parity sdks bench lock clean install install-dev
+.PHONY: help run ui test test-all lint format parity sdks drt bench lock clean install install-dev
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -79,13 +79,20 @@ sdks: install-dev .venv-sdks/.sdks ## send to a collector with the real SDKs of 
 	  || echo "npm could not install the SDKs for Node and the browser: their tests are skipped." >&2; fi
 	touch $@
 
+drt: .venv-drt/.drt ## install drt-core, the peer that `make bench` measures beside ours
+
+.venv-drt/.drt: $(LOCK)/drt.txt
+	test -x .venv-drt/bin/python || $(PYTHON) -m venv .venv-drt
+	.venv-drt/bin/python -m pip install --quiet --require-hashes -r $(LOCK)/drt.txt
+	touch $@
+
 bench: install-dev ## measure every stage against its bare limit
 	$(BIN)/python -m tests.benchmarks
 
 lock: ## renew the hashed lock files (needs uv)
-	cd $(LOCK) && for name in dev run parity sdks; do \
+	cd $(LOCK) && for name in dev run parity sdks drt; do \
 	  uv pip compile --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras --quiet \
 	    $$( [ $$name = run ] && echo "-c dev.txt" ) $$name.in -o $$name.txt; done
 
 clean: ## remove everything a run wrote (var/) and the environments
-	rm -rf var $(VENV) .venv-parity .venv-sdks
+	rm -rf var $(VENV) .venv-parity .venv-sdks .venv-drt

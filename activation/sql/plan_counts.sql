@@ -1,16 +1,48 @@
 -- One row: everything a plan says in numbers.
+with
+
+planned as (
+
+    select
+        operation,
+        is_foreign,
+        is_opt_out,
+        md5_number(operation || ':' || destination_key || ':' || payload_hash) as operation_hash,
+    from plan_changes
+    where blocked_by is null
+
+),
+
+counted as (
+
+    select
+        count(*) filter (operation = 'add') as adds,
+        count(*) filter (operation = 'update') as updates,
+        count(*) filter (operation = 'remove') as removes,
+        count(*) filter (operation = 'erase') as erases,
+        count(*) filter (operation = 'send') as sends,
+        count(*) filter (is_foreign) as foreigners,
+        count(*) filter (is_opt_out) as opt_outs,
+        coalesce(bit_xor(operation_hash) filter (not is_opt_out), 0)::varchar as fingerprint_to_approve,
+        coalesce(bit_xor(operation_hash), 0)::varchar as fingerprint,
+    from planned
+
+),
+
+wanted as (
+
+    select
+        coalesce(sum(row_count), 0)::bigint as desired_rows,
+        count(*) filter (invalid_code is null) as desired,
+        coalesce(sum(row_count) filter (invalid_code is not null), 0)::bigint as invalid_rows,
+    from plan_desired
+
+)
+
 select
-    (select count(*) from plan_changes where operation = 'add' and blocked_by is null) as adds,
-    (select count(*) from plan_changes where operation = 'update' and blocked_by is null) as updates,
-    (select count(*) from plan_changes where operation = 'remove' and blocked_by is null) as removes,
-    (select count(*) from plan_changes where operation = 'erase' and blocked_by is null) as erases,
-    (select count(*) from plan_changes where operation = 'send' and blocked_by is null) as sends,
+    counted.*,
+    wanted.*,
     (select count(*) from plan_forgotten) as forgotten,
-    (select count(*) from plan_changes where is_foreign and blocked_by is null) as foreigners,
-    (select count(*) from plan_changes where is_opt_out and blocked_by is null) as opt_outs,
-    (select coalesce(sum(row_count), 0) from plan_desired)::bigint as desired_rows,
-    (select count(*) from plan_desired where invalid_code is null) as desired,
-    (select coalesce(sum(row_count), 0) from plan_desired where invalid_code is not null)::bigint as invalid_rows,
     (select count(*) from plan_acknowledged) as acknowledged,
     (
         select count(*)
@@ -20,15 +52,5 @@ select
             and ($on_changed is null or plan_acknowledged.payload_hash = plan_desired.payload_hash)
         where plan_desired.invalid_code is null
     ) as unchanged,
-    (
-        select coalesce(bit_xor(md5_number(operation || ':' || destination_key || ':' || payload_hash)), 0)::varchar
-        from plan_changes
-        where
-            blocked_by is null
-            and not is_opt_out
-    ) as fingerprint_to_approve,
-    (
-        select coalesce(bit_xor(md5_number(operation || ':' || destination_key || ':' || payload_hash)), 0)::varchar
-        from plan_changes
-        where blocked_by is null
-    ) as fingerprint
+from counted
+cross join wanted

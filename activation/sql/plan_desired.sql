@@ -38,8 +38,33 @@ hashed as (
         lives,
     from mapped
 
+),
+
+repeated as (
+
+    select destination_key
+    from hashed
+    where destination_key is not null
+    group by destination_key
+    having count(*) > 1
+
 )
 
+-- Nearly every key is there once, and asking only the keys which are not takes a third less than grouping whole rows.
+select
+    hashed.destination_key,
+    hashed.canonical_id,
+    hashed.identifier_key,
+    hashed.payload,
+    hashed.payload_hash,
+    hashed.lives,
+    1::bigint as row_count,
+    case when hashed.has_bad_value then 'BAD_VALUE' end as invalid_code,
+from hashed
+anti join repeated
+    on repeated.destination_key = hashed.destination_key
+where hashed.destination_key is not null
+union all
 -- Two people with one key and the same payload are one row at the destination; with different payloads
 -- there is no right answer, so the key is set apart.
 select
@@ -56,4 +81,7 @@ select
         when min(payload_hash) <> max(payload_hash) then 'DUPLICATE_KEY'
     end as invalid_code,
 from hashed
+where
+    destination_key is null
+    or destination_key in (select repeated.destination_key from repeated)
 group by destination_key

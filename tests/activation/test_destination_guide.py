@@ -22,7 +22,8 @@ def project(tmp_path: Path) -> Path:
     """A copy of what the guide touches, with its three steps done."""
     for name in ("activation", "tests/activation"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "tests" / "__init__.py", tmp_path / "tests")
+    for file in ("__init__.py", "postgres.py", "postgres_proxy.py"):
+        shutil.copy(ROOT / "tests" / file, tmp_path / "tests")
     adapter, place = blocks("python")
     account, sync = blocks("yaml")
     (tmp_path / "activation/adapters/table.py").write_text(adapter, encoding="utf-8")

@@ -14,10 +14,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ingestion.sample.generate import write_sample
 
@@ -30,24 +31,39 @@ STAGES = {
     "stages_identity": ("ordinary", "hub", "chain_sorted", "chain_shuffled"),
     "stages_identity_changes": ("changes",),
     "stages_models": ("build",),
-    "stages_activation": ("planning", "postgres", "sandbox", "files"),
-    "stages_isolation": ("isolation", "limited"),
+    "stages_planning": ("planning", "postgres"),
+    "stages_delivery": ("sandbox", "files", "limited"),
+    "stages_isolation": ("isolation",),
+    "stages_drt": ("drt", "failures"),
 }
-# a delivery is measured at this size and below
-DELIVERED_ROWS = 100_000
-DELIVERIES = ("sandbox", "files", "isolation", "limited")
+# stages that are measured up to a size and not above
+LARGEST = {
+    "postgres": 1_000_000,
+    "sandbox": 1_000_000,
+    "files": 1_000_000,
+    "limited": 100_000,
+    "isolation": 10_000,
+    "drt": 1_000_000,
+    "failures": 100_000,
+}
 TAKE_AN_ARCHIVE = ("stages_ingestion", "stages_models")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; the limit is None where nothing unavoidable can be named."""
+    """One line of the table; the limit has no parts where nothing unavoidable can be named."""
 
     stage: str
     rows: int
     seconds: float
     peak_mib: float
-    limit_seconds: float | None
+    limit_parts: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def limit_seconds(self) -> float | None:
+        """How long the unavoidable takes, all parts together."""
+        return sum(self.limit_parts.values()) or None
 
     @property
     def cost(self) -> float:
@@ -70,15 +86,17 @@ class Row:
         )
 
 
-def limit_seconds(names: str, given: str) -> float | None:
-    """How long the bare scripts of a stage take together on the same input; None without a script."""
-    if not names:
-        return None
-    total = 0.0
-    for name in names.split(" + "):
-        answer = _json_lines([sys.executable, str(LIMITS / name), given])[-1]
-        total += sum(float(str(value)) for key, value in answer.items() if key.endswith("seconds"))
-    return total
+def limit_parts(names: str, given: str) -> dict[str, float]:
+    """Part -> how long the bare scripts of a stage take for it on the same input."""
+    parts: dict[str, float] = {}
+    for name in names.split(" + ") if names else ():
+        answer = _json_lines([sys.executable, str(LIMITS / name), *given.split()])[-1]
+        parts |= {
+            key.removesuffix("_seconds"): float(str(value))
+            for key, value in answer.items()
+            if key.endswith("seconds")
+        }
+    return parts
 
 
 def measure(module: str, stage: str, given: str, rounds: int) -> list[Row]:
@@ -95,7 +113,9 @@ def measure_once(module: str, stage: str, given: str) -> list[Row]:
             rows=int(str(line["rows"])),
             seconds=float(str(line["seconds"])),
             peak_mib=float(str(line["peak_mib"])),
-            limit_seconds=limit_seconds(str(line["limit"]), str(line.get("limit_input") or line["rows"])),
+            limit_parts=line.get("limit_parts")
+            or limit_parts(str(line["limit"]), str(line.get("limit_input") or line["rows"])),
+            note=str(line.get("note") or ""),
         )
         for line in _json_lines([sys.executable, "-m", f"tests.benchmarks.{module}", given, stage])
     ]
@@ -114,7 +134,7 @@ def make_archive(folder: Path, events: int) -> Path:
     return archive
 
 
-def _json_lines(command: Sequence[str]) -> list[dict[str, object]]:
+def _json_lines(command: Sequence[str]) -> list[dict[str, Any]]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(
@@ -132,6 +152,17 @@ def table(rows: Iterable[Row]) -> str:
         *(row.cells() for row in rows),
     ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def notes(rows: Sequence[Row]) -> str:
+    """Under the table: what each limit consists of, and what else a stage has to say."""
+    lines = []
+    for row in rows:
+        parts = " + ".join(f"{name} {seconds:.2f} s" for name, seconds in row.limit_parts.items())
+        if row.note or len(row.limit_parts) > 1:
+            said = "; ".join(filter(None, (f"the limit is {parts}" if parts else "", row.note)))
+            lines.append(f"- {row.stage}, {row.rows:,}: {said}")
+    return "\n".join(lines)
 
 
 def machine() -> str:
@@ -163,11 +194,11 @@ def main() -> None:
                 for stage in STAGES[module]:
                     if arguments.stage and stage not in arguments.stage:
                         continue
-                    if stage in DELIVERIES and size > DELIVERED_ROWS:
+                    if size > LARGEST.get(stage, size):
                         continue
                     print(f"bench: {module} {stage} at {size:,}", file=sys.stderr)
                     found += measure(module, stage, given, arguments.rounds)
-    print(f"{machine()}\n\n{table(found)}")
+    print(f"{machine()}\n\n{table(found)}\n\n{notes(found)}")
 
 
 if __name__ == "__main__":

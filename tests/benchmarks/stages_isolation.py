@@ -1,17 +1,15 @@
 """Measures whether destinations slow each other: ten of them, one dead and one slow, and the eight alone.
 
-python -m tests.benchmarks.stages_isolation ROWS isolation|limited -> one JSON line per stage, and a table of
-every destination on stderr. Each destination is a sandbox in a process of its own; `ROWS` are split over ten,
+python -m tests.benchmarks.stages_isolation ROWS isolation -> one JSON line, and a table of every destination
+on stderr. Each destination is a sandbox in a process of its own; `ROWS` are split over ten,
 and two requests a second are allowed at each, which two cores can serve.
 """
 
-import dataclasses
-import json
 import logging
 import multiprocessing
-import resource
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,11 +21,13 @@ from activation.config import load_definitions
 from activation.delivery import Engine
 from activation.destinations import open_destinations
 from activation.engine import Desk, SyncJob, each_sync, refresh_denials_from_marts
+from activation.ledger import Ledger
 from activation.sandbox.app import Sandbox, SandboxRules
 from activation.sandbox.faults import Faults
 from activation.sandbox.store import SandboxStore
 from tests.activation.world import SYNC
-from tests.benchmarks.stages_activation import Measure, filled_warehouse, now
+from tests.benchmarks.activation_world import build_world, now, open_warehouse
+from tests.benchmarks.measuring import Line, timed
 
 HEALTHY = tuple(f"healthy{number}" for number in range(8))
 BATCHES = 16
@@ -47,45 +47,24 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.benchmarks.stages_isolation", "uvicorn"])
 
 
-def measure_isolation(rows: int) -> list[Measure]:
+def measure_isolation(rows: int) -> None:
     """The eight alone, then the same eight beside a dead and a slow one."""
     alone = _seconds_to_end(rows // 10, HEALTHY)
-    beside = _seconds_to_end(rows // 10, (*HEALTHY, "dead", "slow"))
+    line = Line("eight destinations beside a dead and a slow one", rows // 10 * len(HEALTHY))
+    with timed(line):
+        beside = _seconds_to_end(rows // 10, (*HEALTHY, "dead", "slow"))
     for name in (*HEALTHY, "dead", "slow"):
         first = f"{alone[name]:8.2f}" if name in alone else " " * 8
         print(
             f"{name:10} alone {first} s, beside a dead and a slow one {beside[name]:8.2f} s", file=sys.stderr
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    handled = rows // 10 * len(HEALTHY)
-    return [
-        Measure(title, handled, max(run[name] for name in HEALTHY), peak, "")
-        for title, run in (
-            ("eight destinations alone", alone),
-            ("the eight beside a dead and a slow one", beside),
-        )
-    ]
-
-
-def measure_limited(rows: int) -> list[Measure]:
-    """One destination that allows 100 requests a second: the run, and the time that its limit dictates."""
-    limit, per_batch = 100, 10
-    with _running(("one",), rows, limit=limit, rows_per_batch=per_batch) as carry_out:
-        began = time.perf_counter()
-        carry_out()
-        seconds = time.perf_counter() - began
-    requests = rows // per_batch
-    dictated = (requests - 1) // limit  # a window's worth leaves at once, the next when its second is over
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{requests:,} requests at {limit}/s: {seconds:.2f} s, the limit dictates {dictated:.2f} s, "
-        f"{(seconds / dictated - 1) * 100:+.1f}%",
-        file=sys.stderr,
+    line.seconds = max(beside[name] for name in HEALTHY)
+    line.limit_parts = {"the eight alone": max(alone.values())}
+    line.note = (
+        f"the dead one was given up after {beside['dead']:.0f} s, the slow one ended after "
+        f"{beside['slow']:.0f} s"
     )
-    return [
-        Measure(f"whole run at {limit} requests/s", rows, seconds, peak, ""),
-        Measure("what that limit dictates", rows, float(dictated), peak, ""),
-    ]
+    line.print()
 
 
 def _seconds_to_end(rows: int, names: tuple[str, ...]) -> dict[str, float]:
@@ -98,7 +77,11 @@ def _running(
     names: tuple[str, ...], rows: int, *, limit: int, rows_per_batch: int
 ) -> Iterator[Callable[[], dict[str, float]]]:
     """A world with a sync and a destination for each name; yields what carries them out."""
-    with filled_warehouse(rows) as (folder, warehouse, ledger), ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        folder = Path(temporary)
+        build_world(folder, rows)
+        warehouse = stack.enter_context(open_warehouse(folder))
+        ledger = stack.enter_context(Ledger(folder / "ledger.sqlite"))
         (folder / "syncs").mkdir(exist_ok=True)
         for file in (folder / "syncs").iterdir():
             file.unlink()
@@ -173,15 +156,6 @@ def serve(path: str, port: int, seconds_to_commit: float) -> None:
     uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="off")).run()
 
 
-STAGES = {"isolation": measure_isolation, "limited": measure_limited}
-
-
-def main(rows: int, stage: str) -> None:
-    """Measure one group of stages in this process."""
-    logging.disable(logging.WARNING)
-    for measure in STAGES[stage](rows):
-        print(json.dumps(dataclasses.asdict(measure)))
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    logging.disable(logging.WARNING)
+    {"isolation": measure_isolation}[sys.argv[2]](int(sys.argv[1]))

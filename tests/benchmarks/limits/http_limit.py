@@ -1,68 +1,51 @@
-"""Bare limit of delivery: httpx posts 500 rows at a time to a server that keeps nothing, without our code.
+"""Bare limit of delivery: httpx posts the same batches, one after the other. None of the project's code.
 
-python http_limit.py ROWS -> one JSON line with the seconds.
+python http_limit.py ROWS URL LIST -> one JSON line with the seconds. The bytes of every request are made
+before the clock starts; the answer is read, and must have one result for each row.
 """
 
 import asyncio
 import json
-import socket
 import sys
-import threading
 import time
 
 import httpx
-import orjson
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 BATCH = 500
 
 
-async def answer(request: Request) -> Response:
-    operations = orjson.loads(await request.body())["operations"]
-    return Response(orjson.dumps({"results": [{"status": "delivered"}] * len(operations)}))
+def batches(rows: int) -> list[bytes]:
+    """As the marts of the bench map them, in order of key."""
+    people = sorted((f"person{number}@example.com", number) for number in range(rows))
+    operations = [
+        f'{{"do":"upsert","key":"{key}","fields":{{"country":"GB","first_name":"Name{number}",'
+        f'"value":{number * 1.25:.2f}}}}}'
+        for key, number in people
+    ]
+    return [
+        f'{{"key_field":"email","operations":[{",".join(operations[first : first + BATCH])}]}}'.encode()
+        for first in range(0, rows, BATCH)
+    ]
 
 
-async def send(url: str, rows: int) -> float:
+async def send(contents: list[bytes], url: str, list_name: str) -> dict[str, float]:
     async with httpx.AsyncClient(base_url=url, verify=False) as http:  # noqa: S501 - plain HTTP on loopback
-        start = time.perf_counter()
-        for first in range(0, rows, BATCH):
-            operations = [
-                {
-                    "do": "upsert",
-                    "key": f"person{number:08d}@example.com",
-                    "fields": {"country": "GB", "value": 12.3},
-                }
-                for number in range(first, min(first + BATCH, rows))
-            ]
-            response = await http.post("/", content=orjson.dumps({"operations": operations}))
-            if len(orjson.loads(response.content)["results"]) != len(operations):
+        start, cpu = time.perf_counter(), time.process_time()
+        for number, content in enumerate(contents):
+            response = await http.post(
+                f"/lists/{list_name}/operations",
+                content=content,
+                headers={"Idempotency-Key": f"batch{number}", "Content-Type": "application/json"},
+            )
+            results = json.loads(response.content)["results"]
+            if len(results) != content.count(b'"do":'):
                 raise RuntimeError("one result per operation was expected")
-        return time.perf_counter() - start
+        return {"httpx_seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
 
 
-def main(rows: int) -> dict[str, float]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Starlette(routes=[Route("/", answer, methods=["POST"])]), log_config=None, access_log=False
-        )
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        seconds = asyncio.run(send(f"http://127.0.0.1:{listener.getsockname()[1]}", rows))
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-    return {"rows": rows, "seconds": seconds}
+def main(rows: int, url: str, list_name: str) -> dict[str, float]:
+    return {"rows": rows, **asyncio.run(send(batches(rows), url, list_name))}
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]))))
+    print(json.dumps(main(int(sys.argv[1]), sys.argv[2], sys.argv[3])))
