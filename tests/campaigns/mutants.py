@@ -1,0 +1,360 @@
+"""The mutants of delivery: each takes one safeguard away, and names the tests of which one must fail.
+
+A change is the text that is replaced and what takes its place, in one file of the repository. A text that is not
+found exactly once is an error: the table is mended together with the code.
+"""
+# ruff: noqa: E501 - a line of the table is as long as the code that it changes
+
+from dataclasses import dataclass
+
+LEDGER, FAILURES, ZOMBIES = (f"tests/activation/test_{name}.py" for name in ("ledger", "failures", "zombies"))
+PLANS, PROJECTION, RUNS = (
+    f"tests/activation/test_{name}.py" for name in ("plans", "projection", "sync_runs")
+)
+SAFEGUARDS, UNDO = (f"tests/activation/test_{name}.py" for name in ("safeguards", "undo"))
+SIMULATION = "tests/campaigns/test_delivery_simulation.py"
+NEVER = "if False:"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One safeguard taken away; `is_quick` ones are tried by `make test` too."""
+
+    name: str
+    file: str
+    changes: tuple[tuple[str, str], ...]
+    tests: tuple[str, ...]
+    is_quick: bool = False
+
+
+def mutant(name: str, file: str, old: str, new: str, *tests: str, is_quick: bool = False) -> Mutant:
+    """A mutant of one change."""
+    return Mutant(name, f"activation/{file}", ((old, new),), tests, is_quick)
+
+
+IN_FLIGHT = (
+    Mutant(
+        "in flight is committed only with the next transaction",
+        "activation/ledger.py",
+        (
+            (
+                '            connection.execute("begin immediate")\n            try:\n                (ledger_seq,)',
+                '            if connection.in_transaction:\n                connection.execute("commit")\n'
+                '            connection.execute("begin immediate")\n            try:\n                (ledger_seq,)',
+            ),
+            (
+                '                yield Transaction(connection, ledger_seq)\n                connection.execute("commit")\n',
+                "                yield Transaction(connection, ledger_seq)\n",
+            ),
+            (
+                '            connection.execute("begin")\n',
+                '            if connection.in_transaction:\n                connection.execute("commit")\n'
+                '            connection.execute("begin")\n',
+            ),
+        ),
+        (f"{LEDGER}::test_what_is_in_flight_is_on_disk_before_the_claim_returns",),
+        is_quick=True,
+    ),
+    mutant(
+        "a commit does not wait for the disk", "ledger.py",
+        "pragma synchronous = full", "pragma synchronous = off", SAFEGUARDS,
+    ),
+    mutant(
+        "a late result counts", "outcomes.py",
+        "where batch_id = ? and token = ? and state = 'in_flight'",
+        "where batch_id = ? and ? > 0 and state = 'in_flight'", LEDGER, is_quick=True,
+    ),
+    mutant(
+        "a late result is not kept", "outcomes.py",
+        "        _note_attempt(transaction, claimed, recorded, outcomes, is_late=owned is None, now=now)\n",
+        "        if owned:\n            _note_attempt(transaction, claimed, recorded, outcomes, is_late=False, now=now)\n",
+        LEDGER,
+    ),
+    mutant(
+        "a batch is sent after its lease was lost", "claims.py",
+        "        if row is None:\n            return False\n", "        if row is None:\n            return True\n", ZOMBIES,
+    ),
+    mutant(
+        "an attempt is not noted anew", "claims.py",
+        "FRESH = timedelta(seconds=1)", "FRESH = timedelta(days=1)", ZOMBIES,
+    ),
+    mutant(
+        "a lease never ends", "claims.py",
+        "or lease_until <= moment or not", "or not", LEDGER,
+    ),
+    mutant(
+        "a batch is stranded while its worker has it", "claims.py",
+        'if state == "unknown" or lease_until <= moment or not worker.is_alive(owner)', "if state",
+        LEDGER, is_quick=True,
+    ),
+    mutant(
+        "a dead worker's batch waits for its lease", "claims.py",
+        " or not worker.is_alive(owner)", "", LEDGER,
+    ),
+    mutant(
+        "two may take over one batch", "claims.py",
+        "where batch_id = ? and token = ? and state <> 'settled'",
+        "where batch_id = ? and ? > 0 and state <> 'settled'", LEDGER,
+    ),
+    mutant(
+        "a settled batch is taken over", "claims.py",
+        "where batch_id = ? and token = ? and state <> 'settled'",
+        "where batch_id = ? and token = ?", SAFEGUARDS,
+    ),
+    mutant(
+        "an attempt is renewed without the token", "claims.py",
+        "where batch_id = ? and token = ? and state = 'in_flight' returning attempts",
+        "where batch_id = ? and ? > 0 and state = 'in_flight' returning attempts", SAFEGUARDS,
+    ),
+    mutant(
+        "what nothing can settle is not listed", "delivery.py",
+        "            leave_in_doubt(ledger, batch_id, token=token)\n", "", ZOMBIES,
+    ),
+    mutant(
+        "what nothing can settle keeps its fence", "claims.py",
+        "set state = 'unknown', token = token + 1, ledger_seq", "set state = 'unknown', ledger_seq", SAFEGUARDS,
+    ),
+    mutant(
+        "a process is taken for one that had its number before", "delivery.py",
+        "    return _start_of(int(pid)) == start\n", "    return True\n", SAFEGUARDS,
+    ),
+    mutant(
+        "a dead process lives", "delivery.py",
+        "    except ProcessLookupError:\n        return False\n",
+        "    except ProcessLookupError:\n        return True\n", SAFEGUARDS,
+    ),
+    mutant(
+        "a worker on another host is dead", "delivery.py",
+        "if host != socket.gethostname() or not pid.isdigit():\n        return True",
+        "if host != socket.gethostname() or not pid.isdigit():\n        return False", SAFEGUARDS,
+    ),
+)  # fmt: skip
+
+AMBIGUITY = (
+    mutant(
+        "a key is trusted beyond its life", "delivery.py",
+        "SAFE_SHARE_OF_LIFETIME = 0.8", "SAFE_SHARE_OF_LIFETIME = 1.3", FAILURES, SIMULATION,
+    ),
+    mutant(
+        "a key is trusted to the last minute of its life", "delivery.py",
+        "SAFE_SHARE_OF_LIFETIME = 0.8", "SAFE_SHARE_OF_LIFETIME = 1.0", FAILURES,
+    ),
+    mutant(
+        "a key's age is not looked at just before a repeat", "delivery.py",
+        "    if not _key_is_alive(claimed, destination.capabilities, engine.clock()):\n        return before\n",
+        "", ZOMBIES,
+    ),
+    mutant(
+        "a read does not wait for what is on its way", "delivery.py",
+        "max(0.0, (settled_at - engine.clock()).total_seconds())", "0.0", FAILURES, is_quick=True,
+    ),
+    mutant(
+        "not there is believed at once", "delivery.py",
+        "if sent.kind is OutcomeKind.UNKNOWN and read.kind is OutcomeKind.DELIVERED else sent",
+        "if sent.kind is OutcomeKind.UNKNOWN else sent", SIMULATION,
+    ),
+    mutant(
+        "a refused repeat counts as not done", "delivery.py",
+        "    if before.kind is OutcomeKind.UNKNOWN and answer.kind is OutcomeKind.DEFERRED and answer.concerns_batch:\n",
+        "    if False:\n", ZOMBIES,
+    ),
+    mutant(
+        "a refusal in recovery counts as not done", "delivery.py",
+        "engine, before=unknown)", "engine)", ZOMBIES,
+    ),
+    mutant(
+        "the same key carries another body", "claims.py",
+        '",".join(f"{row[1]}:{row[6]}" for row in members)', 'str(members[0][1])', SAFEGUARDS, SIMULATION,
+    ),
+    mutant(
+        "what was put off comes with the key that it was put off with", "claims.py",
+        'f"{row[1]}:{row[6]}" for row', 'f"{row[1]}" for row', SIMULATION,
+    ),
+    mutant(
+        "a batch is taken apart while a part of it is unknown", "outcomes.py",
+        "if outcome.kind is OutcomeKind.UNKNOWN or has_unknown:", "if outcome.kind is OutcomeKind.UNKNOWN:",
+        SAFEGUARDS,
+    ),
+    mutant(
+        "a batch that is refused as a whole is not halved", "delivery.py",
+        "if _is_refused_whole(outcomes) and len(outcomes) > 1:", NEVER, FAILURES,
+    ),
+    mutant(
+        "refused credentials stop nothing", "delivery.py",
+        "        if any(outcome.stops_destination for outcome in outcomes):\n            result.stopped = (",
+        "        if False:\n            result.stopped = (", FAILURES,
+    ),
+    mutant(
+        "a dead destination is asked for ever", "delivery.py",
+        "if result._failures >= patience.failures_in_a_row:", NEVER, SAFEGUARDS,
+    ),
+    mutant(
+        "what is put off is put off for ever", "sql/dead_letters.sql",
+        "and attempts >= :max_attempts", "and attempts > :max_attempts * 1000", SAFEGUARDS,
+    ),
+    mutant(
+        "what is rejected counts as acknowledged", "sql/acknowledge_writes.sql",
+        "and state = 'delivered'", "and state in ('delivered', 'rejected')", RUNS, PLANS,
+    ),
+    mutant(
+        "what is put off or in doubt counts as acknowledged", "sql/acknowledge_writes.sql",
+        "and state = 'delivered'", "and state in ('delivered', 'deferred', 'in_doubt')", FAILURES,
+    ),
+    mutant(
+        "a removal that is in doubt counts as done", "sql/acknowledge_removals.sql",
+        "and state = 'delivered'", "and state in ('delivered', 'deferred', 'in_doubt')", SAFEGUARDS,
+    ),
+    mutant(
+        "what is accepted counts as delivered", "outcomes.py",
+        '        return "accepted", 0, None\n', '        return "delivered", 0, to_micros(now)\n', SAFEGUARDS,
+    ),
+)  # fmt: skip
+
+GATE = (
+    mutant("a pause stops nobody", "claims.py", "        if reason is not None:\n", f"        {NEVER}\n", SAFEGUARDS),
+    mutant(
+        "no route sends", "claims.py",
+        'if route != "live":', 'if route not in ("live", None):', f"{LEDGER}::test_no_route_row_means_no_send",
+    ),
+    mutant("every route sends", "claims.py", 'if route != "live":', "if route is None:", RUNS, is_quick=True),
+    mutant(
+        "a denied address is sent", "sql/claim_candidates.sql",
+        "denials.identifier_key = candidates.identifier_key", "false", LEDGER, is_quick=True,
+    ),
+    mutant(
+        "a denied person is sent", "sql/claim_candidates.sql",
+        "denials.canonical_id = candidates.canonical_id", "false", LEDGER,
+    ),
+    mutant(
+        "a cap is not kept", "sql/claim_candidates.sql",
+        "caps.max_operations <= (", "caps.max_operations * 1000 <= (", LEDGER,
+    ),
+    mutant(
+        "denials may be as old as they like", "claims.py",
+        "if lane == WRITES and (stale :=", "if lane == 7 and (stale :=", LEDGER,
+    ),
+    mutant(
+        "additions leave before removals", "claims.py",
+        "for lane in (REMOVALS, WRITES):", "for lane in (WRITES, REMOVALS):", LEDGER, is_quick=True,
+    ),
+    mutant(
+        "a removal is held up by a denial", "sql/claim_candidates.sql",
+        "when :lane = 0 then null", "when :lane = 7 then null", RUNS,
+    ),
+    mutant(
+        "the denied are sent again in recovery", "claims.py",
+        "    return denied is None\n", "    return True\n", FAILURES,
+    ),
+    mutant(
+        "recovery sends on every route and in a pause", "claims.py",
+        "            return False\n        denied = connection", "            pass\n        denied = connection", SAFEGUARDS,
+    ),
+    mutant(
+        "an old build of the marts lifts denials", "gate.py",
+        "is_behind = former is not None and former[0] > mark", "is_behind = False", LEDGER,
+    ),
+    mutant(
+        "a build lifts what it has not seen", "sql/denials_lift.sql",
+        "(feed = :feed or denied_at <= :watermark)", "true", LEDGER,
+    ),
+    mutant(
+        "a route can be rewritten", "sql/ledger_schema.sql",
+        "begin select raise(abort, 'routes are changed only by appending'); end;\n\ncreate trigger routes_never_leave",
+        "begin select 1; end;\n\ncreate trigger routes_never_leave", LEDGER,
+    ),
+    mutant(
+        "a batch grows beyond the destination's bytes", "claims.py",
+        "if size > max_bytes and position > 0:", NEVER, LEDGER,
+    ),
+)  # fmt: skip
+
+PLANNING = (
+    mutant(
+        "a plan of an outdated picture is written", "intents.py",
+        "    if moved:\n", f"    {NEVER}\n", LEDGER, is_quick=True,
+    ),
+    mutant(
+        "a key may have two open operations", "sql/ledger_schema.sql",
+        "create unique index operations_open_by_key", "create index operations_open_by_key", SAFEGUARDS,
+    ),
+    mutant(
+        "an operation is named without its ledger", "intents.py",
+        'occurrence=f"{ledger_id}:{run_number}"', 'occurrence=f"{run_number}"', SAFEGUARDS,
+    ),
+    mutant(
+        "an operation is named without its run", "intents.py",
+        'occurrence=f"{ledger_id}:{run_number}"', "occurrence=ledger_id", SAFEGUARDS,
+    ),
+    mutant(
+        "the same plan twice is two runs", "intents.py",
+        "        if resumed is not None:\n", f"        {NEVER}\n", SAFEGUARDS,
+    ),
+    mutant(
+        "what is in doubt is planned again", "sql/plan_state_projected.sql",
+        "state in ('in_flight', 'accepted', 'in_doubt')", "state in ('accepted')", FAILURES,
+    ),
+    mutant(
+        "a preview plans what is in doubt again", "sql/ledger_blocked.sql",
+        "operations.state in ('in_flight', 'accepted', 'in_doubt')", "operations.state in ('accepted')", SIMULATION,
+    ),
+    mutant(
+        "what was rejected is planned again", "sql/plan_state_projected.sql",
+        "state = 'rejected' and holds = 1", "false and holds = 1", RUNS,
+    ),
+    mutant(
+        "another ledger is followed", "projection.py",
+        "if state[0] != ledger_id or state[1] > ledger_seq:", "if state[1] > ledger_seq:",
+        f"{PROJECTION}::test_another_ledger_is_refused", SAFEGUARDS,
+    ),
+    mutant(
+        "an older ledger is followed", "projection.py",
+        "if state[0] != ledger_id or state[1] > ledger_seq:", "if state[0] != ledger_id:",
+        f"{PROJECTION}::test_a_ledger_older_than_the_picture_is_refused",
+    ),
+    mutant(
+        "a restored warehouse keeps who was removed", "projection.py",
+        "is_redrawn = seen < pruned_to", "is_redrawn = False",
+        f"{PROJECTION}::test_a_warehouse_restored_from_before_a_removal_forgets_the_removed",
+    ),
+    mutant("a plan that was closed is applied", "plans.py", "    if stored.state not in (OPEN, APPROVED) and not goes_on:\n", f"    {NEVER}\n", SAFEGUARDS),
+    mutant("an approval holds for ever", "plans.py", "    if now - since > timedelta(hours=sync.approval.valid_hours):\n", f"    {NEVER}\n", PLANS),
+    mutant("another file is applied", "plans.py", "    if stored.definition_hash != sync.definition_hash:\n", f"    {NEVER}\n", PLANS),
+    mutant("another destination is applied to", "plans.py", "    if stored.destination_hash != destination_hash(sync):\n", f"    {NEVER}\n", PLANS),
+    mutant("another route is applied on", "plans.py", "    if stored.route not in (None, route):\n", f"    {NEVER}\n", PLANS),
+    mutant("a new guard is ignored", "plans.py", "if not guard.can_be_approved or guard.name not in stored.guard_names:", NEVER, PLANS),
+    mutant("other data are applied", "plans.py", "    if movement.came + movement.gone > allowed:\n", f"    {NEVER}\n", PLANS, is_quick=True),
+    mutant("what nobody can approve is approved", "plans.py", '        if not guard["can_be_approved"]:\n', f"        {NEVER}\n", SAFEGUARDS),
+    mutant("a plan is applied that nobody approved", "engine.py", "if stored.state == plans.OPEN and stored.guard_names:", NEVER, SAFEGUARDS),
+    mutant("a guard holds opt-outs up", "sql/plan_operations.sql", "and (is_opt_out or not $only_opt_outs)", "and not $only_opt_outs", RUNS),
+)  # fmt: skip
+
+GUARDS = (
+    mutant("an empty source stops nobody", "guards.py", 'if counts["acknowledged"] and not counts["desired_rows"] and counts["removes"]:', NEVER, RUNS),
+    mutant("opt-outs count as removals", "guards.py", 'counts["removes"] - counts["opt_outs"], guards', 'counts["removes"], guards', SAFEGUARDS),
+    mutant("too many operations stop nobody", "guards.py", "        if count > allowed:\n", f"        {NEVER}\n", RUNS),
+    mutant("a moved target stops nobody", "guards.py", "if former is not None and acknowledged and (former.destination, former.list_name) != place:", NEVER, RUNS),
+    mutant("a changed type stops nobody", "guards.py", "        if changed:\n", f"        {NEVER}\n", PLANS),
+    mutant("a failed check stops nobody", "guards.py", "if source is not None and source.failed_checks and planned.operations:", NEVER, PLANS),
+    mutant("an old source stops nobody", "guards.py", "elif source.as_of - source.newest_at > limit:", "elif False:", PLANS),
+    mutant("a source without facts stops nobody", "guards.py", "if source.newest_at is None:", "if source.newest_at is None and False:", PLANS),
+    mutant("too many invalid rows stop nobody", "guards.py", "if wanted and invalid / wanted > sync.guards.max_invalid_share:", NEVER, PLANS),
+    mutant("a budget stops nobody", "guards.py", "if most is not None and planned.operations > most:", NEVER, PLANS),
+    mutant("a price stops nobody", "guards.py", "if sync.budget.max_cost is not None and planned.cost is not None and planned.cost > sync.budget.max_cost:", NEVER, PLANS),
+    mutant("approval is never needed", "guards.py", 'if planned.operations and sync.approval.needed == "always":', NEVER, PLANS),
+    mutant("a full plan needs no approval", "guards.py", 'elif planned.operations and sync.approval.needed == "when_full" and planned.full_because:', "elif False:", SAFEGUARDS),
+    *(
+        mutant(f"the default of {name} is lax", "sync_file.py", old, new, SAFEGUARDS)
+        for name, old, new in (
+            ("max_removed_share", "max_removed_share: float = Field(default=0.05", "max_removed_share: float = Field(default=1"),
+            ("max_removed", "max_removed: int = Field(default=1000", "max_removed: int = Field(default=10**9"),
+            ("max_invalid_share", "max_invalid_share: float = Field(default=0.1", "max_invalid_share: float = Field(default=1"),
+            ("max_source_age_hours", "default=48, gt=0, description=\"How old", "default=10**6, gt=0, description=\"How old"),
+            ("valid_hours", "valid_hours: float = Field(default=24", "valid_hours: float = Field(default=10**6"),
+            ("tolerance_share", "        default=0.01,\n", "        default=1,\n"),
+            ("approval.needed", 'default="when_guarded"', 'default="when_full"'),
+        )
+    ),
+    mutant("the default age of denials is lax", "delivery.py", "denials_max_age: timedelta = timedelta(hours=24)", "denials_max_age: timedelta = timedelta(days=999)", LEDGER),
+)  # fmt: skip
+
+MUTANTS = (*IN_FLIGHT, *AMBIGUITY, *GATE, *PLANNING, *GUARDS)
