@@ -1,8 +1,9 @@
-"""Delivers in a process of its own, which stops itself at a named point, as a machine that is suspended would."""
+"""Delivers in a process of its own, which stops itself at a named point, as if it were suspended."""
 
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,8 +16,6 @@ from tests.activation.crash_child import now
 
 def deliver_and_stop(folder: str, point: str, lease: timedelta) -> None:
     """Settle what others left, then deliver; at the first passing of `point` stand still until SIGCONT."""
-    root = Path(folder)
-    sync = load_definitions(root).sync("to_sandbox")
     has_stopped = False
 
     def at(reached: str) -> None:
@@ -25,6 +24,13 @@ def deliver_and_stop(folder: str, point: str, lease: timedelta) -> None:
             has_stopped = True
             os.kill(os.getpid(), signal.SIGSTOP)
 
+    deliver_with(folder, at=at, lease=lease)
+
+
+def deliver_with(folder: str, *, at: Callable[[str], None], lease: timedelta) -> None:
+    """Settle what others left, then deliver, with a hook at the engine's points."""
+    root = Path(folder)
+    sync = load_definitions(root).sync("to_sandbox")
     engine = Engine(clock=now, at=at, patience=Patience(lease=lease, first_wait=timedelta(milliseconds=10)))
     with (
         Ledger(root / "ledger.sqlite") as ledger,

@@ -1,4 +1,4 @@
-"""One test for each safeguard that no other would miss; tests/campaigns/mutants.py takes them away in turn."""
+"""One test for each safeguard that no other would miss; tests/campaigns/mutants.py takes them away."""
 
 import os
 import sqlite3

@@ -1,8 +1,9 @@
 """Takes each safeguard of delivery away in turn, and sees whether a test fails.
 
 python -m tests.campaigns.delivery_mutants [--only TEXT] [--quick] [--processes N] -> a table; exit code 1
-when a mutant survives, when its tests fail without it, or when the text that it changes is not there any more.
-The table of mutants is tests/campaigns/mutants.py. Each is tried in a copy of the code, in a process of its own.
+when a mutant survives, when its tests fail without it, or when the text that it changes is not there any
+more. The table of mutants is tests/campaigns/mutants.py. Each is tried in a copy of the code, in a process of
+its own.
 """
 
 import argparse
@@ -28,6 +29,7 @@ COPIED = (
     "pyproject.toml",
 )
 SECONDS = 240
+SECONDS_FOR_ALL = 1200
 FAILED = 1  # what pytest exits with when tests ran and one failed
 
 
@@ -68,7 +70,7 @@ def mutate(folder: Path, mutant: Mutant) -> str | None:
     return None
 
 
-def run_tests(folder: Path, tests: Iterable[str]) -> tuple[int, str]:
+def run_tests(folder: Path, tests: Iterable[str], *, seconds: float = SECONDS) -> tuple[int, str]:
     """pytest's exit code, and the first test that failed."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not long", "--no-header", "--tb=no", *tests],
@@ -76,7 +78,7 @@ def run_tests(folder: Path, tests: Iterable[str]) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=SECONDS,
+        timeout=seconds,
     )
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return done.returncode, failed[0].split(" - ")[0].partition(" ")[2] if failed else done.stdout[-200:]
@@ -104,7 +106,7 @@ def try_nothing(mutants: Iterable[Mutant]) -> str | None:
     files = [test for test in tests if "::" not in test or test.split("::")[0] not in tests]
     with tempfile.TemporaryDirectory() as name:
         copy_code(Path(name))
-        code, by = run_tests(Path(name), files)
+        code, by = run_tests(Path(name), files, seconds=SECONDS_FOR_ALL)
     return None if code == 0 else by
 
 

@@ -189,8 +189,8 @@ class House:
         self.chance = random.Random(f"{kind}-{seed}")
         self.clockwork = Clockwork()
         self.path = folder / "ledger.sqlite"
-        self.path.write_bytes(_template())
-        self.sync = _definition()
+        self.path.write_bytes(empty_ledger())
+        self.sync = definition()
         chance = self.chance
         has_jumps = chance.random() < 0.3
         self.troubles = Troubles(
@@ -391,7 +391,7 @@ def memory() -> str | None:
 
 
 @cache
-def _definition() -> Sync:
+def definition() -> Sync:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "syncs").mkdir()
@@ -401,7 +401,7 @@ def _definition() -> Sync:
 
 
 @cache
-def _template() -> bytes:
+def empty_ledger() -> bytes:
     """An empty ledger whose id does not change: names of operations are made of it."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "ledger.sqlite"

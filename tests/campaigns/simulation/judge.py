@@ -14,7 +14,7 @@ from typing import Any
 
 from activation.adapters.base import Batch
 from activation.ledger import Transaction
-from activation.times import from_micros, to_micros
+from activation.times import from_micros
 from tests.campaigns.simulation.destination import LEAVING, Destination, body_hash
 
 SAFE_SHARE = 0.8  # of a key's life: beyond, nothing is sent again by itself
@@ -138,7 +138,7 @@ class Judge:
         ]  # fmt: skip
         for batch_id, token in fresh:
             if token == 1:
-                self._look_at_claim(transaction, batch_id, moment)
+                self._look_at_claim(transaction, batch_id)
         attempts = transaction.execute(
             "select attempts.rowid, attempts.is_late, batches.token > attempts.token from attempts"
             " inner join batches on batches.batch_id = attempts.batch_id where attempts.rowid > ?",
@@ -258,14 +258,17 @@ class Judge:
             there.get(key) != wanted.get(key) for key in there.keys() | wanted.keys() if key not in excused
         )
 
-    def _look_at_claim(self, transaction: Transaction, batch_id: int, moment: datetime) -> None:
+    def _look_at_claim(self, transaction: Transaction, batch_id: int) -> None:
+        """Removals leave first; what waits is what was due when the claim was made."""
+        waiting = transaction.execute(
+            "select 1 from batches inner join operations on operations.sync_name = batches.sync_name"
+            " where batches.batch_id = ? and operations.lane = 0"
+            " and operations.state in ('planned', 'deferred')"
+            " and operations.not_before <= batches.first_attempt_at",
+            (batch_id,),
+        ).fetchone()
         (lane,) = transaction.execute(
             "select max(lane) from operations where batch_id = ?", (batch_id,)
-        ).fetchone()
-        waiting = transaction.execute(
-            "select 1 from operations where sync_name = 's' and lane = 0 and state in ('planned', 'deferred')"
-            " and not_before <= ?",
-            (to_micros(moment),),
         ).fetchone()
         if lane == 1 and waiting:
             self.violation("an addition was claimed while a removal waited")
