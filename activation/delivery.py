@@ -264,6 +264,10 @@ class _Sender:
             return None
         self._engine.at("in_recovery")
         before = doubt.outcomes or _unknown(claimed, "no_answer")
+        if may_send and not self._may_send_again(doubt):  # what counts is the gate when it became ours
+            self._room.leave(era, is_unsent=True)
+            self._record(claimed, before)
+            return None
         if may_send:
             return await self._send(claimed, era, sends=doubt.sends, before=before)
         await self._look(claimed, era, doubt, is_last_look=is_last_look)

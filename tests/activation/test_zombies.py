@@ -13,6 +13,7 @@ from activation.adapters.base import Surroundings
 from activation.delivery import OpenDestination, Patience, deliver, recover
 from activation.ledger import Ledger
 from activation.sandbox.faults import Fault
+from tests.activation.warehouse import key_of
 from tests.activation.world import DESTINATIONS, World, people, write_definitions
 
 READABLE = "  idempotency_lifetime_hours: 0\n  read_back_settles_seconds: 0\n"
@@ -159,6 +160,21 @@ def test_a_refusal_during_recovery_settles_nothing(world: World) -> None:
 
     assert report.error is not None
     assert world.states() == {"ann@example.com": "in_doubt: unauthorised"}
+
+
+def test_who_withdraws_while_recovery_waits_for_room_is_not_sent_again(world: World) -> None:
+    define(world, IDEMPOTENT + "  rates: [{limit: 1, seconds: 60}]\n")
+    world.members(*people("ann"))
+    run_and_die(world, "before_write")
+
+    async def sleep(seconds: float) -> None:
+        world.deny(key_of("ann@example.com"))
+        await world.time.sleep(seconds)
+
+    report = world.run(engine=replace(world.engine, sleep=sleep, is_alive=lambda _: False))
+
+    assert (report.delivered, world.effects()) == (0, [])
+    assert world.states()["ann@example.com"].startswith("in_doubt")
 
 
 @pytest.mark.parametrize("point", ["before_write", "after_response"])
