@@ -195,6 +195,17 @@ def test_a_removal_without_an_answer_leaves_the_member_acknowledged(world: World
     assert acknowledged(world) == ["a"]
 
 
+@pytest.mark.parametrize(
+    "given", [UNKNOWN, PUT_OFF, ALL_PUT_OFF], ids=["unknown", "row put off", "all put off"]
+)
+def test_what_was_put_off_or_has_no_answer_is_not_acknowledged(world: World, given: Outcome) -> None:
+    write_intents(world, *planned("a"))
+
+    answer(world, claimed(world), given)
+
+    assert acknowledged(world) == []
+
+
 def test_what_is_accepted_is_not_acknowledged(world: World) -> None:
     write_intents(world, *planned("a"))
 

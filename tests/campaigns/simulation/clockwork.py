@@ -71,6 +71,11 @@ class Clockwork:
         self._running.is_doomed = True
         raise Crashed
 
+    def check(self) -> None:
+        """Go no further when the actor that runs has crashed."""
+        if self._running is not None and self._running.is_doomed:
+            raise Crashed
+
     def call_later(self, seconds: float, action: Callable[[], None]) -> None:
         """Let something happen; it may not pause."""
         self.steps += 1
@@ -158,6 +163,7 @@ class _Waiting(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
+            self._clockwork.check()
             raise StuckError("a worker waits for something that no clock brings")
         if timeout > 0:
             self._clockwork.pause(timeout)
