@@ -97,17 +97,6 @@ def test_who_lost_its_lease_cannot_renew_it(world: World) -> None:
     assert claims.extend(world.ledger, heir, worker=OTHER, now=world.time()) is not None
 
 
-def test_who_is_given_up_for_dead_cannot_write_an_outcome(world: World) -> None:
-    write_intents(world, *planned("a"))
-    batch = claimed(world)
-    claims.leave_in_doubt(world.ledger, batch.batch.batch_id, token=batch.token)
-
-    late = answer(world, batch, DELIVERED)
-
-    assert late.is_late
-    assert world.states() == {"a": "in_doubt: no_answer"}
-
-
 def test_a_process_is_known_by_its_start_and_only_on_its_host() -> None:
     host, pid, start = this_process().rsplit(":", 2)
     child = os.fork()
