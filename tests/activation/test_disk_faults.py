@@ -29,6 +29,12 @@ CONTEXT = multiprocessing.get_context("forkserver")
 NO_ROOM = 3
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Disks of our own: what a database server does when its disk fails is its own promise."""
+    return tmp_path / "ledger.sqlite"
+
+
 def deliver_without_room(folder: str, point: str, occurrence: int) -> None:
     """Deliver; from the `occurrence`-th passing of `point` on no file of this process may grow."""
 
@@ -173,7 +179,7 @@ def test_a_log_whose_last_transaction_is_spoiled_is_noticed_before_anything_is_p
     with Ledger(tmp_path / "copy" / "ledger.sqlite") as ledger:
         assert ledger.sequence() < world.ledger.sequence()
         world.ledger = ledger
-        with pytest.raises(ProjectionError, match="while the file ends at"):
+        with pytest.raises(ProjectionError, match="while it ends at"):
             world.run()
 
     assert world.effects() == [("upsert", "ann@example.com")]

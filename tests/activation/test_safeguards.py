@@ -1,7 +1,6 @@
 """One test for each safeguard that no other would miss; tests/campaigns/mutants.py takes them away."""
 
 import os
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +12,7 @@ from activation import claims, gate, outcomes, plans
 from activation.adapters.base import DELIVERED, OperationKind, Outcome, OutcomeKind
 from activation.claims import ClaimedBatch
 from activation.delivery import Patience, process_is_alive, this_process
-from activation.errors import PlanRefusedError, ProjectionError
+from activation.errors import LedgerRefusedError, PlanRefusedError, ProjectionError
 from activation.intents import PlannedOperation, SyncRun, open_run
 from activation.ledger import Ledger
 from activation.planner import plan_sync
@@ -67,6 +66,10 @@ def plan_once(
     )
 
 
+ON_A_FILE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+
+
+@ON_A_FILE
 def test_a_commit_waits_for_the_disk(world: World) -> None:
     with world.ledger.read() as connection:
         assert connection.execute("pragma synchronous").fetchone() == (2,)
@@ -229,7 +232,7 @@ def test_in_a_pause_or_on_another_route_recovery_sends_nothing(world: World, *, 
 
 
 def test_a_key_has_one_open_operation_at_most(world: World) -> None:
-    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+    with pytest.raises(LedgerRefusedError):
         write_intents(world, *planned("a", "a"))
 
     assert world.states() == {}
@@ -249,7 +252,7 @@ def test_no_run_and_no_ledger_repeats_the_name_of_an_operation(world: World, tmp
 
 def test_two_schedulers_with_one_tick_write_its_intents_once(world: World) -> None:
     first = plan_once(world.ledger, world, planned("a", "b"), "tick")
-    with Ledger(world.folder / "ledger.sqlite") as other:
+    with Ledger(world.place) as other:
         second = plan_once(other, world, planned("a", "b"), "tick")
 
     assert first is not None

@@ -58,7 +58,7 @@ def let_another_finish(world: World) -> None:
     destination = OpenDestination(adapter, given.capabilities, given.windows)
 
     async def work() -> None:
-        with Ledger(world.folder / "ledger.sqlite") as ledger:
+        with Ledger(world.place) as ledger:
             async with adapter:
                 await recover(sync, ledger=ledger, destination=destination, engine=engine)
                 await deliver(sync, ledger=ledger, destination=destination, engine=engine)
@@ -82,7 +82,9 @@ def test_a_worker_that_stood_still_past_its_lease_sends_nothing(world: World, se
     assert world.effects() == [("upsert", "ann@example.com")]
     assert world.states() == {"ann@example.com": "delivered"}
     with world.ledger.read() as connection:
-        late = connection.execute("select delivered, unknown, reason from attempts where is_late").fetchall()
+        late = connection.execute(
+            "select delivered, unknown, reason from attempts where is_late = 1"
+        ).fetchall()
     assert late == [(0, 1, "lease_lost")]
 
 

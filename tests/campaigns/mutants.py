@@ -35,28 +35,25 @@ def mutant(name: str, file: str, old: str, new: str, *tests: str, is_quick: bool
 IN_FLIGHT = (
     Mutant(
         "in flight is committed only with the next transaction",
-        "activation/ledger.py",
+        "activation/ledger_sqlite.py",
         (
             (
-                '            connection.execute("begin immediate")\n            try:\n                (ledger_seq,)',
-                '            if connection.in_transaction:\n                connection.execute("commit")\n'
-                '            connection.execute("begin immediate")\n            try:\n                (ledger_seq,)',
+                '        connection.execute("begin immediate")\n        return',
+                '        if connection.in_transaction:\n            connection.execute("commit")\n'
+                '        connection.execute("begin immediate")\n        return',
             ),
             (
-                '                yield Transaction(connection, ledger_seq)\n                connection.execute("commit")\n',
-                "                yield Transaction(connection, ledger_seq)\n",
+                '        connection.execute("begin")\n        return',
+                '        if connection.in_transaction:\n            connection.execute("commit")\n'
+                '        connection.execute("begin")\n        return',
             ),
-            (
-                '            connection.execute("begin")\n',
-                '            if connection.in_transaction:\n                connection.execute("commit")\n'
-                '            connection.execute("begin")\n',
-            ),
+            ('        self._opened().execute("commit")\n', "        self._opened()\n"),
         ),
         (f"{LEDGER}::test_what_is_in_flight_is_on_disk_before_the_claim_returns",),
         is_quick=True,
     ),
     mutant(
-        "a commit does not wait for the disk", "ledger.py",
+        "a commit does not wait for the disk", "ledger_sqlite.py",
         "pragma synchronous = full", "pragma synchronous = off",
         f"{SAFEGUARDS}::test_a_commit_waits_for_the_disk",
     ),
@@ -261,9 +258,10 @@ GATE = (
         "(feed = :feed or denied_at <= :watermark)", "true", f"{LEDGER}::test_only_marts_that_have_seen_a_withdrawal_may_lift_it",
     ),
     mutant(
-        "a route can be rewritten", "sql/ledger_schema.sql",
+        "a route can be rewritten", "sql/ledger_triggers_sqlite.sql",
         "begin select raise(abort, 'routes are changed only by appending'); end;\n\ncreate trigger routes_never_leave",
-        "begin select 1; end;\n\ncreate trigger routes_never_leave", f"{LEDGER}::test_routes_are_only_ever_appended",
+        "begin select 1; end;\n\ncreate trigger routes_never_leave",
+        f"{LEDGER}::test_routes_are_only_ever_appended",
     ),
     mutant(
         "a batch grows beyond the destination's bytes", "claims.py",
