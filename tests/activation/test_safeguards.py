@@ -17,7 +17,6 @@ from activation.intents import PlannedOperation, SyncRun, open_run
 from activation.ledger import Ledger
 from activation.planner import plan_sync
 from activation.projection import project
-from activation.sandbox.faults import Fault
 from activation.sync_file import Approval, Guards
 from tests.activation.test_ledger import WORKER, planned, take, write_intents
 from tests.activation.warehouse import withdraw
@@ -88,18 +87,6 @@ def test_a_settled_batch_is_never_taken_over(world: World) -> None:
     assert taken is None
 
 
-def test_who_lost_its_lease_cannot_renew_it(world: World) -> None:
-    write_intents(world, *planned("a"))
-    batch = claimed(world)
-    heir = claims.reclaim(
-        world.ledger, world.sync(), batch.batch.batch_id, token=batch.token, worker=OTHER, now=world.time()
-    )
-
-    assert heir is not None
-    assert claims.extend(world.ledger, batch, worker=WORKER, now=world.time()) is None
-    assert claims.extend(world.ledger, heir, worker=OTHER, now=world.time()) is not None
-
-
 def test_a_process_is_known_by_its_start_and_only_on_its_host() -> None:
     host, pid, start = this_process().rsplit(":", 2)
     child = os.fork()
@@ -150,22 +137,6 @@ def test_while_a_part_is_unknown_the_batch_stays_whole(world: World) -> None:
 
     assert {state.partition(":")[0] for state in world.states().values()} == {"in_doubt"}
     assert take(world).claimed is None
-
-
-def test_a_destination_that_takes_nothing_is_not_asked_for_ever(world: World) -> None:
-    world.members(*people("ann"))
-    world.sandbox.faults.add(Fault("rate_limited"), times=100)
-    asked = 0
-
-    def count(point: str) -> None:
-        nonlocal asked
-        asked += point == "before_claim"
-        assert asked < 20
-
-    report = world.run(engine=replace(world.engine, at=count))
-
-    assert report.deferred == 1
-    assert world.sandbox.store.query("select count(*) from requests") == [(4,)]
 
 
 def test_what_is_put_off_too_often_is_given_up(world: World) -> None:

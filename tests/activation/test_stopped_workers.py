@@ -30,7 +30,9 @@ NAMES = [f"p{number}" for number in range(6)]
 
 def prepare(folder: Path, url: str, settings: str) -> None:
     timeout = "  timeout_seconds: 5\n"
-    text = DESTINATIONS.replace("builtin:sandbox", url).replace(timeout, timeout + settings, 1)
+    text = DESTINATIONS.replace("builtin:sandbox", url).replace(
+        timeout, timeout + settings + "  concurrency: 1\n", 1
+    )
     write_definitions(folder, destinations=text)
     with Ledger(folder / "ledger.sqlite") as ledger:
         gate.ensure_route(ledger, "to_sandbox", "live", now=now())

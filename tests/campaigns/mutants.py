@@ -100,26 +100,21 @@ IN_FLIGHT = (
         "where batch_id = ? and token = ?", f"{SAFEGUARDS}::test_a_settled_batch_is_never_taken_over",
     ),
     mutant(
-        "an attempt is renewed without the token", "claims.py",
-        "where batch_id = ? and token = ? and state = 'in_flight' returning attempts",
-        "where batch_id = ? and ? > 0 and state = 'in_flight' returning attempts", f"{SAFEGUARDS}::test_who_lost_its_lease_cannot_renew_it",
-    ),
-    mutant(
         "what nothing can settle is not listed", "delivery.py",
-        "        if batch.is_listed and not knows_keys", "        if not knows_keys",
+        "if doubt.sends or (doubt.batch.is_listed and not knows_keys):", "if doubt.sends or not knows_keys:",
         f"{ZOMBIES}::test_what_a_dead_worker_left_at_an_opaque_destination_is_listed_and_a_person_closes_it",
     ),
     mutant(
-        "a process is taken for one that had its number before", "delivery.py",
+        "a process is taken for one that had its number before", "workers.py",
         "    return _start_of(int(pid)) == start\n", "    return True\n", f"{SAFEGUARDS}::test_a_process_is_known_by_its_start_and_only_on_its_host",
     ),
     mutant(
-        "a dead process lives", "delivery.py",
+        "a dead process lives", "workers.py",
         "    except ProcessLookupError:\n        return False\n",
         "    except ProcessLookupError:\n        return True\n", f"{SAFEGUARDS}::test_a_process_is_known_by_its_start_and_only_on_its_host",
     ),
     mutant(
-        "a worker on another host is dead", "delivery.py",
+        "a worker on another host is dead", "workers.py",
         "if host != socket.gethostname() or not pid.isdigit():\n        return True",
         "if host != socket.gethostname() or not pid.isdigit():\n        return False", f"{SAFEGUARDS}::test_a_process_is_known_by_its_start_and_only_on_its_host",
     ),
@@ -136,12 +131,12 @@ AMBIGUITY = (
     ),
     mutant(
         "a key's age is not looked at just before a repeat", "delivery.py",
-        "    if not _key_is_alive(claimed.first_attempt_at, destination.capabilities, engine.clock()):\n        return before\n",
-        "", f"{ZOMBIES}::test_a_repeat_whose_key_grew_old_on_the_way_is_not_sent",
+        "        return before if is_stale else None\n",
+        "        return None\n", f"{ZOMBIES}::test_a_repeat_whose_key_grew_old_on_the_way_is_not_sent",
     ),
     mutant(
         "a read does not wait for what is on its way", "delivery.py",
-        "max(0.0, (settled_at - engine.clock()).total_seconds())", "0.0", f"{FAILURES}::test_a_read_waits_for_what_was_on_its_way_when_its_worker_died", is_quick=True,
+        "await self._engine.pause(settled_at - self._engine.clock())", "pass", f"{FAILURES}::test_a_read_waits_for_what_was_on_its_way_when_its_worker_died", is_quick=True,
     ),
     mutant(
         "not there is believed at once", "delivery.py",
@@ -155,12 +150,16 @@ AMBIGUITY = (
     ),
     mutant(
         "a refusal in recovery counts as not done", "delivery.py",
-        "_settle_unknown(claimed, ledger, destination, engine, before=before)", "_settle_unknown(claimed, ledger, destination, engine)", f"{ZOMBIES}::test_a_refusal_during_recovery_settles_nothing",
+        "before=before)", "before=doubt.outcomes or None)", f"{ZOMBIES}::test_a_refusal_during_recovery_settles_nothing",
     ),
-    mutant(
-        "recovery asks the gate before it waits, and not after", "delivery.py",
-        "        sends = sends and may_send_again(ledger, sync, batch.batch_id)\n", "",
-        f"{ZOMBIES}::test_who_withdraws_while_recovery_waits_for_room_is_not_sent_again",
+    Mutant(
+        "recovery asks the gate before it waits, and not after",
+        "activation/delivery.py",
+        (
+            ("        if self._may_send_again(doubt) == may_send:", "        if True:"),
+            ("        if may_send and not self._may_send_again(doubt):", f"        {NEVER}"),
+        ),
+        (f"{ZOMBIES}::test_who_withdraws_while_recovery_waits_for_room_is_not_sent_again",),
     ),
     mutant(
         "the same key carries another body", "claims.py",
@@ -181,12 +180,7 @@ AMBIGUITY = (
     ),
     mutant(
         "refused credentials stop nothing", "delivery.py",
-        "        if any(outcome.stops_destination for outcome in outcomes):\n            result.stopped = (",
-        "        if False:\n            result.stopped = (", f"{FAILURES}::test_refused_credentials_stop_the_sync_and_reject_nobody",
-    ),
-    mutant(
-        "a dead destination is asked for ever", "delivery.py",
-        "if result._failures >= patience.failures_in_a_row:", NEVER, f"{SAFEGUARDS}::test_a_destination_that_takes_nothing_is_not_asked_for_ever",
+        "        if any(outcome.stops_destination for outcome in outcomes):", f"        {NEVER}", f"{FAILURES}::test_refused_credentials_stop_the_sync_and_reject_nobody",
     ),
     mutant(
         "what is put off is put off for ever", "sql/dead_letters.sql",
@@ -355,7 +349,7 @@ GUARDS = (
             ("approval.needed", 'default="when_guarded"', 'default="when_full"'),
         )
     ),
-    mutant("the default age of denials is lax", "delivery.py", "denials_max_age: timedelta = timedelta(hours=24)", "denials_max_age: timedelta = timedelta(days=999)", f"{SAFEGUARDS}::test_a_file_that_says_nothing_is_guarded"),
+    mutant("the default age of denials is lax", "patience.py", "denials_max_age: timedelta = timedelta(hours=24)", "denials_max_age: timedelta = timedelta(days=999)", f"{SAFEGUARDS}::test_a_file_that_says_nothing_is_guarded"),
 )  # fmt: skip
 
 MUTANTS = (*IN_FLIGHT, *AMBIGUITY, *GATE, *PLANNING, *GUARDS)
