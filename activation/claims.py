@@ -11,12 +11,13 @@ from activation.config import Sync
 from activation.errors import LedgerCorruptError
 from activation.ledger import Ledger, Transaction
 from activation.sql_files import read_sql
-from activation.times import from_micros, to_micros
+from activation.times import Clock, from_micros, to_micros
 
 REMOVALS, WRITES = 0, 1
 LEAVING = frozenset({OperationKind.REMOVE.value, OperationKind.ERASE.value})  # what travels in the first lane
 TOO_LATE = "too_late"  # what claim_candidates says of a message whose time is over
 ROW_OVERHEAD_BYTES = 64  # what the wire format puts around a row, at most
+FRESH = timedelta(seconds=1)  # an attempt that was noted longer ago is noted anew before it is made
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,34 @@ def reclaim(
         from_micros(first_attempt_at),
         keeps_payloads=sync.undo_days > 0,
     )
+
+
+def confirm(ledger: Ledger, claimed: ClaimedBatch, *, worker: Worker, clock: Clock) -> bool:
+    """Whether a batch is still ours; to be asked just before its bytes leave.
+
+    A worker may have stood still since its claim, and another may have settled the batch meanwhile. Lease and
+    attempt count from now when the attempt was noted some time ago, because who reads the destination later
+    waits from then on; and as writing takes time, that too is looked at again.
+    """
+    values = (claimed.batch.batch_id, claimed.token)
+    while True:
+        with ledger.read() as connection:
+            row = connection.execute(
+                "select last_attempt_at from batches where batch_id = ? and token = ?"
+                " and state = 'in_flight'",
+                values,
+            ).fetchone()
+        if row is None:
+            return False
+        if timedelta(0) <= clock() - from_micros(row[0]) <= FRESH:
+            return True
+        now = clock()
+        with ledger.write() as transaction:
+            transaction.execute(
+                "update batches set lease_until = ?, last_attempt_at = ?, ledger_seq = ?"
+                " where batch_id = ? and token = ? and state = 'in_flight'",
+                (to_micros(now + worker.lease), to_micros(now), transaction.ledger_seq, *values),
+            )
 
 
 def may_send_again(ledger: Ledger, sync: Sync, batch_id: int) -> bool:

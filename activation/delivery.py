@@ -15,6 +15,7 @@ from activation.claims import (
     Stranded,
     Worker,
     claim,
+    confirm,
     may_send_again,
     reclaim,
     stranded,
@@ -262,11 +263,21 @@ class _Sender:
             self._room.leave(era, is_unsent=True)
             return None
         self._engine.at("in_recovery")
+        before = doubt.outcomes or _unknown(claimed, "no_answer")
+        if may_send and not self._may_send_again(doubt):  # what counts is the gate when it became ours
+            self._room.leave(era, is_unsent=True)
+            self._record(claimed, before)
+            return None
         if may_send:
-            return await self._send(claimed, era, sends=doubt.sends)
+            return await self._send(claimed, era, sends=doubt.sends, before=before)
+        await self._look(claimed, era, doubt, is_last_look=is_last_look)
+        return None
+
+    async def _look(self, claimed: ClaimedBatch, era: int, doubt: _Doubt, *, is_last_look: bool) -> None:
+        """Read back what became of a batch, and record as much of it as can be believed."""
         answers = await self._answer(self._adapter.read_back(claimed.batch), era)
         if answers is None:
-            return None
+            return
         is_down = all(answer.kind is OutcomeKind.UNKNOWN for answer in answers)
         self._room.leave(era, failure=Failure(_reason(answers)) if is_down else None)
         if is_last_look:
@@ -282,7 +293,6 @@ class _Sender:
                 now=self._engine.clock(),
             )
         self._record(claimed, answers)
-        return None
 
     @property
     def _must_be_alone(self) -> bool:
@@ -340,18 +350,31 @@ class _Sender:
             self._doubts.append(left)
 
     async def _send(
-        self, claimed: ClaimedBatch, era: int, *, sends: int, rows: int | None = None
+        self,
+        claimed: ClaimedBatch,
+        era: int,
+        *,
+        sends: int,
+        rows: int | None = None,
+        before: Sequence[Outcome] | None = None,
     ) -> _Doubt | None:
         """Send a batch that is ours and record the answer; gives what is in doubt after that.
 
         A batch that is refused as a whole is put back, and half as many rows are looked at next, one batch
         after the other: one bad row may hide in it. `rows` is how many it might have had.
+        `before` is what is known of a batch that was sent before.
         """
         self._engine.at("before_write")
+        if unsent := self._why_unsent(claimed, before):
+            self._room.leave(era, is_unsent=True)
+            self._record(claimed, unsent)
+            return None
         outcomes = await self._answer(self._adapter.deliver(claimed.batch), era)
         if outcomes is None:
             return None
         self._engine.at("after_response")
+        if before is not None:
+            outcomes = [_after(*pair) for pair in zip(before, outcomes, strict=True)]
         if _is_refused_whole(outcomes) and len(outcomes) > 1:
             self._rows = max(1, len(outcomes) // 2)
             split = Outcome(OutcomeKind.DEFERRED, "split", timedelta(0), concerns_batch=True)
@@ -373,6 +396,16 @@ class _Sender:
             outcomes=outcomes,
         )
         return doubt if self._may_send_again(doubt) else replace(doubt, due=now)
+
+    def _why_unsent(
+        self, claimed: ClaimedBatch, before: Sequence[Outcome] | None
+    ) -> Sequence[Outcome] | None:
+        """What is known of a batch that may not leave now, or None: asked just before its bytes do."""
+        engine = self._engine
+        if not confirm(self._ledger, claimed, worker=engine.worker(), clock=engine.clock):
+            return _unknown(claimed, "lease_lost")
+        is_stale = before is not None and not self._key_is_alive(claimed.first_attempt_at)
+        return before if is_stale else None
 
     def _leave(self, era: int, outcomes: Sequence[Outcome]) -> None:
         """Leave the room, and tell it what the answer says about the destination."""
@@ -404,13 +437,15 @@ class _Sender:
         return recorded.unknown > 0
 
     def _may_send_again(self, doubt: _Doubt) -> bool:
-        lifetime, now = self._can.idempotency_lifetime, self._engine.clock()
         return (
-            lifetime is not None
-            and now - doubt.batch.first_sent_at < lifetime * SAFE_SHARE_OF_LIFETIME
+            self._key_is_alive(doubt.batch.first_sent_at)
             and doubt.sends < self._engine.patience.unknown_attempts
             and may_send_again(self._ledger, self._sync, doubt.batch.batch_id)
         )
+
+    def _key_is_alive(self, first_sent_at: datetime) -> bool:
+        lifetime, now = self._can.idempotency_lifetime, self._engine.clock()
+        return lifetime is not None and now - first_sent_at < lifetime * SAFE_SHARE_OF_LIFETIME
 
     def _list_as_in_doubt(self, doubt: _Doubt) -> None:
         """Say in the ledger why a batch of a former run has no answer and will have none."""
@@ -422,8 +457,7 @@ class _Sender:
         claimed = self._reclaim(doubt, sends=False)
         if claimed is not None:
             reason = "key_expired" if knows_keys else "no_answer"
-            unknown = Outcome(OutcomeKind.UNKNOWN, reason, concerns_batch=True)
-            self._record(claimed, [unknown] * len(claimed.batch.operations))
+            self._record(claimed, _unknown(claimed, reason))
 
     def _reclaim(self, doubt: _Doubt, *, sends: bool) -> ClaimedBatch | None:
         return reclaim(
@@ -473,6 +507,17 @@ class _Sender:
         finally:
             for pause in pausing:
                 pause.cancel()
+
+
+def _unknown(claimed: ClaimedBatch, reason: str) -> list[Outcome]:
+    return [Outcome(OutcomeKind.UNKNOWN, reason, concerns_batch=True)] * len(claimed.batch.operations)
+
+
+def _after(before: Outcome, answer: Outcome) -> Outcome:
+    """What is known after a repeat: a refusal of the repeat says nothing about what came before it."""
+    if before.kind is OutcomeKind.UNKNOWN and answer.kind is OutcomeKind.DEFERRED and answer.concerns_batch:
+        return replace(answer, kind=OutcomeKind.UNKNOWN)
+    return answer
 
 
 def _failed_whole(outcome: Outcome) -> bool:
