@@ -101,3 +101,13 @@ def test_it_gives_up_when_the_next_cool_down_would_end_after_its_patience() -> N
     assert breaker.given_up == (
         "channel did not take a batch 5 times in a row, for 595 s (down); what is left waits for the next run"
     )
+
+
+def test_one_answer_that_asks_for_more_patience_than_there_is_ends_the_run() -> None:
+    """Nobody holds a run open for the twenty hours that a destination asked for."""
+    breaker = Breaker("channel", TOLERANCE)
+
+    fail(breaker, 0, retry_after=timedelta(hours=20))
+
+    assert breaker.given_up is not None
+    assert "asked to be left alone until 2010-12-10 20:00 UTC (down)" in breaker.given_up

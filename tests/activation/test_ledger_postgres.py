@@ -96,8 +96,10 @@ def test_a_claim_whose_answer_was_lost_sends_nothing_and_is_settled_later(
     assert take(world).claimed is None
     assert claims.stranded(world.ledger, world.sync(), worker=WORKER, now=world.time()) == []
     world.time.now += timedelta(seconds=61)
-    [(batch_id, token, _)] = claims.stranded(world.ledger, world.sync(), worker=WORKER, now=world.time())
-    heir = claims.reclaim(world.ledger, world.sync(), batch_id, token=token, worker=WORKER, now=world.time())
+    (left,) = claims.stranded(world.ledger, world.sync(), worker=WORKER, now=world.time())
+    heir = claims.reclaim(
+        world.ledger, world.sync(), left.batch_id, token=left.token, worker=WORKER, now=world.time()
+    )
     assert heir is not None
     assert [operation.destination_key for operation in heir.batch.operations] == ["a", "b"]
 
