@@ -86,8 +86,8 @@ class Breaker:
             self._asked_until = max(self._asked_until or now, now + retry_after)
             if self._asked_until - self._failing_since > self._tolerance.give_up_after:
                 self.given_up = (
-                    f"{self._destination} asked to be left alone until {self._asked_until:%Y-%m-%d %H:%M} UTC "
-                    f"({reason}); what is left waits for the next run"
+                    f"{self._destination} asked to be left alone until {self._asked_until:%Y-%m-%d %H:%M} "
+                    f"UTC ({reason}); what is left waits for the next run"
                 )
         if self.state is State.CLOSED and self.failures < self._tolerance.failures_in_a_row:
             return
