@@ -144,8 +144,8 @@ def test_two_engines_on_one_ledger_send_everything_once(tmp_path: Path, place: L
     assert done == [(f"{name}@example.com", 1) for name in names]
     assert set(unsettled(place)) == {"delivered"}
     with Ledger(place) as ledger, ledger.read() as connection:
-        owners = connection.execute("select count(distinct owner) from batches").fetchone()
-    assert owners == (3,), "the one that was killed and both others have sent something"
+        (owners,) = connection.execute("select count(distinct owner) from batches").fetchone()
+    assert owners >= 2, "both have sent something; what the killed one left has their names by now"
 
 
 def read_csv(file: Path) -> list[dict[str, str]]:
