@@ -1,9 +1,8 @@
 """Destinations that answer later: what is accepted is not delivered, and nothing is lost on the way there."""
 
 import random
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from activation.command_line import summary_line
 from activation.delivery import Patience
 from activation.errors import PlanOutdatedError
 from activation.intents import open_run
+from activation.ledger import Ledger
 from activation.ledger_places import LedgerPlace
 from activation.planner import plan_sync, planned_operations
 from activation.rollback import roll_back
@@ -537,11 +537,9 @@ def country(world: Later, key: str) -> object:
     return None if fields is None else fields["country"]
 
 
-def test_asking_is_cheap_where_nothing_is_accepted(later: Open) -> None:
+def test_asking_is_cheap_where_nothing_is_accepted(tmp_path: Path) -> None:
     """The look-up goes by the index of the few batches that wait, never over operations."""
-    world = later()
-
-    with closing(sqlite3.connect(world.ledger.path)) as connection:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger, ledger.read() as connection:
         plan = connection.execute(
             f"explain query plan {receipts.read_sql('awaited_batches')}",
             {"sync_name": "s", "or_state": "in_doubt"},
