@@ -212,10 +212,11 @@ def note_attempt(
 ) -> None:
     """Keep what an attempt, or a look at its receipts, answered."""
     transaction.execute(
-        "insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             batch_id, token, to_micros(now), recorded.delivered, recorded.accepted, recorded.rejected,
             recorded.deferred, recorded.unknown, storable(reason), int(recorded.is_late),
+            transaction.ledger_seq,
         ),
     )  # fmt: skip
 

@@ -47,9 +47,19 @@ _OPERATIONS = _Part(
         ("operation_id", _TEXT), ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT),
         ("operation", _TEXT), ("holds", _WHOLE), ("destination_key", _TEXT), ("canonical_id", _TEXT),
         ("identifier_key", _TEXT),
-        ("channel", _TEXT), ("state", _TEXT), ("reason", _TEXT), ("attempts", _WHOLE), ("planned_at", _TIME),
+        ("channel", _TEXT), ("state", _TEXT), ("reason", _TEXT), ("attempts", _WHOLE),
+        ("batch_id", _WHOLE), ("receipt", _TEXT), ("planned_at", _TIME),
         ("finished_at", _TIME), ("superseded_at", _TIME),
         ("definition_hash", _TEXT), ("payload_hash", _TEXT), ("ledger_seq", _WHOLE),
+    ),
+)  # fmt: skip
+_ATTEMPTS = _Part(
+    "attempts",
+    (
+        ("batch_id", _WHOLE), ("sync_name", _TEXT), ("sync_run_id", _TEXT), ("token", _WHOLE),
+        ("finished_at", _TIME), ("delivered", _WHOLE), ("accepted", _WHOLE), ("rejected", _WHOLE),
+        ("deferred", _WHOLE), ("unknown", _WHOLE), ("reason", _TEXT), ("is_late", _WHOLE),
+        ("ledger_seq", _WHOLE),
     ),
 )  # fmt: skip
 _ACKNOWLEDGED = _Part(
@@ -86,6 +96,7 @@ def project(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger) -> Projection:
             since = {"since": seen}
             runs = _copy(warehouse, connection, _SYNC_RUNS, read_sql("changed_sync_runs"), since)
             operations = _copy(warehouse, connection, _OPERATIONS, read_sql("changed_operations"), since)
+            _copy(warehouse, connection, _ATTEMPTS, read_sql("changed_attempts"), since)
             acknowledged = _copy(
                 warehouse,
                 connection,

@@ -12,6 +12,8 @@ select
     operations.state,
     operations.reason,
     operations.attempts,
+    operations.batch_id,
+    operations.receipt,
     sync_runs.planned_at,
     operations.finished_at,
     operations.superseded_at,

@@ -175,8 +175,11 @@ create table attempts (
     deferred integer not null,
     unknown integer not null,
     reason text,
-    is_late integer not null
+    is_late integer not null,
+    ledger_seq integer not null
 );
+
+create index attempts_by_ledger_seq on attempts (ledger_seq);
 
 -- What a person may look at, approve and have applied. Its operations are hashes in a file beside the ledger.
 -- States: open, approved, applied, refused (it had moved too far), discarded.

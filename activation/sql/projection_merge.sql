@@ -16,6 +16,9 @@ select
     sha256(sync_name || ':' || destination_key) as destination_key_hash,
 from changed_operations;
 
+insert into activation.attempts by name
+select * from changed_attempts;
+
 delete from activation.acknowledged
 using changed_removals
 where
@@ -34,6 +37,8 @@ select * from changed_acknowledged;
 drop table changed_sync_runs;
 
 drop table changed_operations;
+
+drop table changed_attempts;
 
 drop table changed_acknowledged;
 

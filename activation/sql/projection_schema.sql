@@ -34,11 +34,29 @@ create table if not exists activation.operations (
     state varchar,
     reason varchar,
     attempts bigint,
+    batch_id bigint,
+    receipt varchar,
     planned_at timestamp,
     finished_at timestamp,
     superseded_at timestamp,
     definition_hash varchar,
     payload_hash varchar,
+    ledger_seq bigint
+);
+
+create table if not exists activation.attempts (
+    batch_id bigint,
+    sync_name varchar,
+    sync_run_id varchar,
+    token bigint,
+    finished_at timestamp,
+    delivered bigint,
+    accepted bigint,
+    rejected bigint,
+    deferred bigint,
+    unknown bigint,
+    reason varchar,
+    is_late bigint,
     ledger_seq bigint
 );
 

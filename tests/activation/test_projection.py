@@ -8,6 +8,7 @@ from activation.errors import ProjectionError
 from activation.ledger import Ledger
 from activation.planner import plan_sync
 from activation.projection import create_activation_schema, project
+from activation.sandbox.faults import Fault
 from tests.activation.warehouse import Person
 from tests.activation.world import World, people
 
@@ -24,7 +25,7 @@ def in_ledger(world: World) -> list[tuple[object, ...]]:
 def test_the_tables_exist_before_anything_ran(world: World) -> None:
     create_activation_schema(world.warehouse)
 
-    for table in ("sync_runs", "operations", "acknowledged"):
+    for table in ("sync_runs", "operations", "attempts", "acknowledged"):
         assert world.warehouse.execute(f"select count(*) from activation.{table}").fetchone() == (0,)
 
 
@@ -51,6 +52,31 @@ def test_a_sync_run_adds_up_in_the_warehouse(world: World) -> None:
     ).fetchone()
 
     assert row == (2, 2, 1, True)
+
+
+def test_every_attempt_is_told_with_its_batch(world: World) -> None:
+    """First refused for a second, then delivered: two answers to two batches, and a link to each."""
+    world.members(*people("ann", "bob"))
+    world.sandbox.faults.add(Fault("rate_limited", retry_after=1))
+    world.run()
+    world.members(*people("ann", "bob", "cid"))
+    world.run()
+
+    told = world.warehouse.execute(
+        "select sync_name, sync_run_id, delivered, deferred, reason, is_late from activation.attempts"
+        " order by ledger_seq"
+    ).fetchall()
+    batches = world.warehouse.execute(
+        "select operations.destination_key_hash is not null, attempts.delivered from activation.operations"
+        " inner join activation.attempts on attempts.batch_id = operations.batch_id order by 2"
+    ).fetchall()
+
+    assert told == [
+        ("to_sandbox", "to_sandbox-000001", 0, 2, "rate_limited", 0),
+        ("to_sandbox", "to_sandbox-000001", 2, 0, None, 0),
+        ("to_sandbox", "to_sandbox-000002", 1, 0, None, 0),
+    ]
+    assert batches == [(True, 1), (True, 2), (True, 2)]
 
 
 def test_only_what_changed_is_copied(world: World) -> None:
