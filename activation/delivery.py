@@ -175,6 +175,14 @@ class _Doubt:
     outcomes: Sequence[Outcome] = ()
 
 
+class _UnsentError(Exception):
+    """A batch was not sent; `known` is what is known of it all the same."""
+
+    def __init__(self, known: Sequence[Outcome]) -> None:
+        super().__init__("not sent")
+        self.known = known
+
+
 class _Sender:
     """One sync's delivery: one loop claims, and a task for each batch sends and records."""
 
@@ -365,11 +373,11 @@ class _Sender:
         `before` is what is known of a batch that was sent before.
         """
         self._engine.at("before_write")
-        if unsent := self._why_unsent(claimed, before):
-            self._room.leave(era, is_unsent=True)
-            self._record(claimed, unsent)
+        try:
+            outcomes = await self._answer(self._deliver(claimed, before), era)
+        except _UnsentError as error:
+            self._record(claimed, error.known)
             return None
-        outcomes = await self._answer(self._adapter.deliver(claimed.batch), era)
         if outcomes is None:
             return None
         self._engine.at("after_response")
@@ -397,15 +405,17 @@ class _Sender:
         )
         return doubt if self._may_send_again(doubt) else replace(doubt, due=now)
 
-    def _why_unsent(
-        self, claimed: ClaimedBatch, before: Sequence[Outcome] | None
-    ) -> Sequence[Outcome] | None:
-        """What is known of a batch that may not leave now, or None: asked just before its bytes do."""
+    async def _deliver(self, claimed: ClaimedBatch, before: Sequence[Outcome] | None) -> Sequence[Outcome]:
+        """Look at the lease once more and send, in one step of the loop: no other batch comes in between.
+
+        Raises _UnsentError for a batch that is not ours any more, or whose key grew old before a repeat.
+        """
         engine = self._engine
         if not confirm(self._ledger, claimed, worker=engine.worker(), clock=engine.clock):
-            return _unknown(claimed, "lease_lost")
-        is_stale = before is not None and not self._key_is_alive(claimed.first_attempt_at)
-        return before if is_stale else None
+            raise _UnsentError(_unknown(claimed, "lease_lost"))
+        if before is not None and not self._key_is_alive(claimed.first_attempt_at):
+            raise _UnsentError(before)
+        return await self._adapter.deliver(claimed.batch)
 
     def _leave(self, era: int, outcomes: Sequence[Outcome]) -> None:
         """Leave the room, and tell it what the answer says about the destination."""

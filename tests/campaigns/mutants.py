@@ -131,8 +131,8 @@ AMBIGUITY = (
     ),
     mutant(
         "a key's age is not looked at just before a repeat", "delivery.py",
-        "        return before if is_stale else None\n",
-        "        return None\n", f"{ZOMBIES}::test_a_repeat_whose_key_grew_old_on_the_way_is_not_sent",
+        "            raise _UnsentError(before)\n",
+        "            pass\n", f"{ZOMBIES}::test_a_repeat_whose_key_grew_old_on_the_way_is_not_sent",
     ),
     mutant(
         "a read does not wait for what is on its way", "delivery.py",

@@ -176,9 +176,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clockwork: Clockwork) -> None:
         super().__init__(_Waiting(clockwork))
         self._clockwork = clockwork
+        self.set_exception_handler(_say_what_was_not_asked_for)
 
     def time(self) -> float:
         return self._clockwork.now
+
+
+def _say_what_was_not_asked_for(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A crash leaves tasks behind whose end nobody looks at; everything else is said as ever."""
+    if not isinstance(context.get("exception"), Crashed):
+        loop.default_exception_handler(context)
 
 
 def run_virtually(clockwork: Clockwork, work: Coroutine[Any, Any, None]) -> None:

@@ -196,14 +196,15 @@ class SimulatedAdapter(Adapter):
         self._leaves(batch)
         there = self._destination
         fault = there.draw()
-        await asyncio.sleep(there.chance.uniform(0.01, 0.3))
-        outcomes: Sequence[Outcome] = ()
+        on_its_way = there.chance.uniform(0.01, 0.3)
+        outcomes: list[Outcome] = []
+        # what has left arrives, whatever becomes of its worker
         if fault in ("late", "twice_by_the_network"):
             there.clockwork.call_later(there.chance.uniform(1, LATEST - 1), lambda: _do(there, batch))
         if fault not in REFUSED and fault not in ("late", "lost_on_its_way"):
-            outcomes = there.do(batch, fault)
+            there.clockwork.call_later(on_its_way, lambda: outcomes.extend(there.do(batch, fault)))
         silent = fault in ("late", "lost_on_its_way", "answer_lost")
-        await asyncio.sleep(TIMEOUT if silent else there.chance.uniform(0.01, 0.3))
+        await asyncio.sleep(TIMEOUT if silent else on_its_way + there.chance.uniform(0.01, 0.3))
         if silent or fault in ("error_before", "error_after"):
             whole = Outcome(OutcomeKind.UNKNOWN, "timeout" if silent else fault, concerns_batch=True)
         elif fault in REFUSED:
