@@ -104,4 +104,4 @@ class Breaker:
 
     def give_up(self, reason: str) -> None:
         """No other request can succeed until a person acts."""
-        self.given_up = reason
+        self.given_up = f"{self._destination} answers nobody until a person acts: {reason}"

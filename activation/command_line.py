@@ -16,12 +16,12 @@ import typer
 
 from activation.adapters.base import Adapter
 from activation.config import Definitions
-from activation.delivery import Engine
 from activation.destinations import Destinations, open_destinations
 from activation.engine import Desk
 from activation.errors import ActivationError
 from activation.guards import SourceState
 from activation.ledger import Ledger
+from activation.outside import Engine
 from activation.patience import Patience
 from activation.progress import Progress
 from activation.reports import SyncReport

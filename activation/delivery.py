@@ -1,19 +1,16 @@
 """Delivers a sync's intents: claim, send, record, back off; and settles what a dead worker left."""
 
 import asyncio
-import signal
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from activation.adapters.base import Adapter, Capabilities, Outcome, OutcomeKind
-from activation.breaker import Breaker
+from activation.adapters.base import Outcome, OutcomeKind, reason_of
 from activation.claims import (
     ClaimedBatch,
     Limits,
     Stranded,
-    Worker,
     claim,
     confirm,
     may_send_again,
@@ -24,105 +21,13 @@ from activation.config import Sync
 from activation.errors import LedgerBusyError, LedgerCorruptError, LedgerStorageError
 from activation.intents import has_open_intents
 from activation.ledger import Ledger
-from activation.outcomes import Recorded, record
-from activation.patience import Patience
-from activation.progress import Progress
+from activation.outcomes import record
+from activation.outside import Delivery, Engine, OpenDestination, open_room
 from activation.receipts import believed
-from activation.room import Failure, Room, RoomClosedError, Windows
-from activation.stopping import Stop, StopExpiredError
-from activation.times import Clock
-from activation.workers import process_is_alive, this_process
+from activation.room import Failure, Room, RoomClosedError
+from activation.stopping import StopExpiredError
 
 SAFE_SHARE_OF_LIFETIME = 0.8  # a key is not trusted to the last minute of its life
-
-
-@dataclass(frozen=True)
-class Engine:
-    """The outside of a delivery: time, waiting, who we are, and a hook that tests use to kill us.
-
-    `stop` is how a run is asked to stop; each of `signals` asks for it while the engine runs.
-    """
-
-    clock: Clock
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    patience: Patience = field(default_factory=Patience)
-    worker_name: str = ""
-    is_alive: Callable[[str], bool] | None = None
-    at: Callable[[str], None] = lambda _: None
-    progress: Progress = field(default_factory=Progress)
-    stop: Stop = field(default_factory=Stop)
-    signals: tuple[signal.Signals, ...] = ()
-    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
-
-    def worker(self) -> Worker:
-        """Ourselves, as claims know us."""
-        return Worker(
-            self.worker_name or this_process(), self.patience.lease, self.is_alive or process_is_alive
-        )
-
-    async def pause(self, wait: timedelta) -> None:
-        """Wait so long, or until the run is asked to stop."""
-        if wait > timedelta(0):
-            await self.stop.pause(self.sleep(wait.total_seconds()))
-
-
-@dataclass(frozen=True)
-class OpenDestination:
-    """A destination ready to be used: its adapter, and its rate windows shared by all its syncs."""
-
-    adapter: Adapter
-    capabilities: Capabilities
-    windows: Windows
-
-
-@dataclass
-class Delivery:
-    """How delivering one sync ended; `stopped` says why it ended early."""
-
-    delivered: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    deferred: int = 0
-    unknown: int = 0
-    batches: int = 0
-    sync_run_ids: set[str] = field(default_factory=set)
-    stopped: str | None = None
-    retry_after: timedelta = timedelta(0)
-
-    def note(self, recorded: Recorded, sync_run_id: str) -> None:
-        """Count what one batch came to."""
-        self.batches += 1
-        self.sync_run_ids.add(sync_run_id)
-        self._count(recorded)
-
-    def add(self, other: "Delivery") -> None:
-        """Count what another part of the same run came to; the latter says whether it stopped."""
-        self.batches += other.batches
-        self.sync_run_ids |= other.sync_run_ids
-        self._count(other)
-        self.stopped = other.stopped or self.stopped
-        self.retry_after = other.retry_after
-
-    def _count(self, found: "Recorded | Delivery") -> None:
-        self.delivered += found.delivered
-        self.accepted += found.accepted
-        self.rejected += found.rejected
-        self.deferred += found.deferred
-        self.unknown += found.unknown
-
-
-def open_room(sync: Sync, destination: OpenDestination, engine: Engine) -> Room:
-    """The way into the sync's destination; all syncs of a destination share one in a run."""
-    name = sync.destination.name
-    return Room(
-        slots=destination.capabilities.concurrency,
-        windows=destination.windows,
-        breaker=Breaker(name, engine.patience.tolerance(name, sync.destination.outage)),
-        clock=engine.clock,
-        sleep=engine.sleep,
-        stop=engine.stop,
-        on_wait=lambda what: engine.progress.waits(name, what),
-    )
 
 
 async def recover(
@@ -287,7 +192,7 @@ class _Sender:
         if answers is None:
             return
         is_down = all(answer.kind is OutcomeKind.UNKNOWN for answer in answers)
-        self._room.leave(era, failure=Failure(_reason(answers)) if is_down else None)
+        self._room.leave(era, failure=Failure.told_by(answers) if is_down else None)
         if is_last_look:
             answers = [
                 read if sent.kind is OutcomeKind.UNKNOWN and read.kind is OutcomeKind.DELIVERED else sent
@@ -419,14 +324,10 @@ class _Sender:
 
     def _leave(self, era: int, outcomes: Sequence[Outcome]) -> None:
         """Leave the room, and tell it what the answer says about the destination."""
-        failure = None
-        if all(map(_failed_whole, outcomes)):
-            asked = [outcome.retry_after for outcome in outcomes if outcome.retry_after is not None]
-            failure = Failure(_reason(outcomes), max(asked, default=None))
-        self._room.leave(era, failure=failure)
+        is_down = all(map(_failed_whole, outcomes))
+        self._room.leave(era, failure=Failure.told_by(outcomes) if is_down else None)
         if any(outcome.stops_destination for outcome in outcomes):
-            name = self._sync.destination.name
-            self._room.close(f"{name} answers nobody until a person acts: {_reason(outcomes)}")
+            self._room.close(reason_of(outcomes))
 
     def _record(self, claimed: ClaimedBatch, outcomes: Sequence[Outcome]) -> bool:
         """Record the outcomes and count them; gives whether any is unknown and the batch still ours."""
@@ -540,7 +441,3 @@ def _failed_whole(outcome: Outcome) -> bool:
 
 def _is_refused_whole(outcomes: Sequence[Outcome]) -> bool:
     return all(outcome.kind is OutcomeKind.REJECTED and outcome.concerns_batch for outcome in outcomes)
-
-
-def _reason(outcomes: Sequence[Outcome]) -> str:
-    return next((outcome.reason for outcome in outcomes if outcome.reason), "no reason given")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from activation.adapters.base import Surroundings
 from activation.config import Destination
-from activation.delivery import OpenDestination
 from activation.limits import RateWindows, SharedRateWindows
+from activation.outside import OpenDestination
 from activation.sandbox.server import SandboxServer
 from activation.times import Clock
 

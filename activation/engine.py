@@ -10,11 +10,11 @@ import httpx
 
 from activation import gate, plans, undo
 from activation.config import Sync
-from activation.delivery import Delivery, Engine, OpenDestination
 from activation.errors import DestinationDownError, PlanOutdatedError, PlanRefusedError
 from activation.guards import SourceState
 from activation.intents import RunCounts, SyncRun, finish_run, open_run
 from activation.ledger import Ledger
+from activation.outside import Delivery, Engine, OpenDestination
 from activation.planner import Plan, forgotten_keys, noted_keys, plan_sync, planned_operations
 from activation.plans import StoredPlan
 from activation.projection import project

@@ -3,10 +3,8 @@
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal
 
 import duckdb
@@ -14,28 +12,28 @@ import pyarrow as pa
 
 from activation.adapters.base import OperationKind
 from activation.config import Sync
-from activation.errors import ConfigError, ProjectionError
+from activation.errors import ProjectionError
 from activation.guards import FormerRun, GuardStop, Planned, SourceState, full_because, stops
 from activation.intents import PlannedOperation
 from activation.ledger import Ledger
 from activation.payload import payload_sql
+from activation.plan_inputs import (
+    check_source,
+    execute,
+    execute_each,
+    filled,
+    lives_sql,
+    load_ledger_state,
+    members_sql,
+    register,
+    source_columns,
+    source_values,
+)
 from activation.projection import catch_up
-from activation.source import ADDRESS
 from activation.sql_files import read_sql
 
 SAMPLES = 5
 FETCH_ROWS = 20_000
-NEEDED_TABLES = (
-    "audience_memberships", "audience_exclusions", "audiences", "contact_points", "profiles", "suppressions",
-    "consent_states",
-)  # fmt: skip
-NEEDED_FOR_SENDS = ("event_stream", "identity_first_ids", "identity_redirects")
-# where the names that a source may have stand: the key of the file, column and mart
-SOURCE_NAMES = {
-    "audience": (("audience", "audience_name", "audiences"),),
-    "profiles": (("purpose", "purpose", "contact_points"),),
-    "events": (("events", "event_name", "event_stream"), ("purpose", "purpose", "contact_points")),
-}
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,8 @@ def plan_sync(
     a mode that takes all. Raises ConfigError for an unknown audience or column, ProjectionError when it
     cannot know what was acknowledged.
     """
-    columns = _columns(warehouse, sync)
-    _check_source(warehouse, sync)
+    columns = source_columns(warehouse, sync)
+    check_source(warehouse, sync)
     expressions = payload_sql(sync, columns)
     if state == "projection":
         try:
@@ -124,29 +122,31 @@ def plan_sync(
                 f"The warehouse's activation tables could not be brought up to the ledger ({error}); "
                 f"sync {sync.name!r} was not planned. Mend the warehouse, then run again."
             ) from error
-        _execute_each(
+        execute_each(
             warehouse,
             read_sql("plan_state_projected"),
             {"sync_name": sync.name, "definition_hash": sync.definition_hash},
         )
     else:
-        ledger_seq = _load_ledger_state(warehouse, ledger, sync)
-    _register(warehouse, "listed", [(key,) for key in listed], [("destination_key", pa.string())])
+        ledger_seq = load_ledger_state(warehouse, ledger, sync)
+    register(warehouse, "listed", [(key,) for key in listed], [("destination_key", pa.string())])
     warehouse.execute("create or replace temp table plan_listed as select * from listed")
     warehouse.unregister("listed")
-    desired = _filled(
+    desired = filled(
         read_sql("plan_desired"),
-        members=_members(sync),
+        members=members_sql(sync),
         members_table=sync.source.tables[0],
         key=expressions.key,
         payload=expressions.payload,
         has_bad_value=expressions.has_bad_value,
-        lives=_lives(sync),
+        lives=lives_sql(sync),
     )
-    values = _source_values(sync, source)
-    _execute(warehouse, desired, values)
-    is_first = _former_run(ledger, sync) is None
-    is_baseline = is_first and sync.occurrence is not None and sync.occurrence.starts_with == "newcomers"
+    values = source_values(sync, source)
+    execute(warehouse, desired, values)
+    former = _former_run(ledger, sync)
+    is_baseline = (
+        former is None and sync.occurrence is not None and sync.occurrence.starts_with == "newcomers"
+    )
     warehouse.execute(
         read_sql("plan_changes"),
         {
@@ -159,11 +159,11 @@ def plan_sync(
         },
     )
     stayed = sync.source.stayed_sql if sync.forgets_left else "select destination_key from plan_acknowledged"
-    _execute(warehouse, _filled(read_sql("plan_forgotten"), stayed=stayed), values)
+    execute(warehouse, filled(read_sql("plan_forgotten"), stayed=stayed), values)
     return _summarise(
         warehouse,
-        ledger,
         sync,
+        former=former,
         ledger_seq=ledger_seq,
         made_of=expressions.made_of,
         source=source,
@@ -222,9 +222,9 @@ def mask(destination_key: str) -> str:
 
 def _summarise(
     warehouse: duckdb.DuckDBPyConnection,
-    ledger: Ledger,
     sync: Sync,
     *,
+    former: FormerRun | None,
     ledger_seq: int,
     made_of: Mapping[str, str],
     source: SourceState | None,
@@ -234,8 +234,8 @@ def _summarise(
     names = [column[0] for column in cursor.description]
     counts = dict(zip(names, cursor.fetchall()[0], strict=True))
     reasons: dict[str, dict[str, int]] = {"invalid": {}, "blocked": {}, "held_back": {}}
-    statement = _filled(read_sql("plan_reasons"), held_back=sync.source.held_back_sql)
-    for kind, reason, rows in _execute(warehouse, statement, _source_values(sync, source)).fetchall():
+    statement = filled(read_sql("plan_reasons"), held_back=sync.source.held_back_sql)
+    for kind, reason, rows in execute(warehouse, statement, source_values(sync, source)).fetchall():
         reasons[kind][reason] = rows
     samples: dict[str, list[str]] = {}
     for kind, destination_key, _ in planned_samples(warehouse):
@@ -247,7 +247,6 @@ def _summarise(
     operations = sum(counts[kind] for kind in ("adds", "updates", "removes", "erases", "sends"))
     api_calls, seconds = _effort(sync, counts)
     cost = _cost(sync, counts)
-    former = _former_run(ledger, sync)
     because = full_because(made_of, former, counts)
     return Plan(
         sync_name=sync.name,
@@ -327,121 +326,3 @@ def _former_run(ledger: Ledger, sync: Sync) -> FormerRun | None:
             (sync.name,),
         ).fetchone()
     return None if row is None else FormerRun(row[0], row[1], json.loads(row[2]))
-
-
-def _source_values(sync: Sync, source: SourceState | None) -> dict[str, object]:
-    if sync.source.events is not None and source is None:
-        raise ValueError("expected the moment that the marts are of: events are only good for a while")
-    return sync.source.values(as_of=source.as_of if source else None, within=sync.sends_within)
-
-
-def _members(sync: Sync) -> str:
-    """The rows of the source; of a source of people in mode append with their occurrence keys."""
-    if sync.occurrence is None or sync.source.events is not None:
-        return sync.source.members_sql
-    return _filled(read_sql("source_occurrences"), rows=sync.source.members_sql)
-
-
-def _lives(sync: Sync) -> str:
-    """How many microseconds from now on an operation may still leave, as an expression over a row."""
-    if sync.sends_within is None:
-        return "null::bigint"
-    if sync.source.events is None:
-        return f"{sync.sends_within // timedelta(microseconds=1)}::bigint"
-    return f"epoch_us({sync.source.tables[0]}.occurred_at) - epoch_us($since::timestamp)"
-
-
-def _columns(warehouse: duckdb.DuckDBPyConnection, sync: Sync) -> dict[str, dict[str, str]]:
-    rows = warehouse.execute(
-        "select table_name, column_name, data_type from information_schema.columns where table_schema = "
-        "'marts'"
-    ).fetchall()
-    tables: dict[str, dict[str, str]] = {}
-    for table, column, kind in rows:
-        tables.setdefault(table, {})[column] = kind
-    needed = (*NEEDED_TABLES, *(NEEDED_FOR_SENDS if sync.occurrence else ()))
-    missing = [f"marts.{table}" for table in needed if table not in tables]
-    if missing:
-        raise ConfigError(
-            f"The warehouse has no {', '.join(missing)}; expected the public marts that dbt builds. Run "
-            "`cdp run` first."
-        )
-    rows_of, *beside = sync.source.tables
-    borrowed = {column: tables[table][column] for table in beside for column in ADDRESS}
-    return {rows_of: tables[rows_of] | borrowed, "profiles": tables["profiles"]}
-
-
-def _check_source(warehouse: duckdb.DuckDBPyConnection, sync: Sync) -> None:
-    for field, column, table in SOURCE_NAMES[sync.source.kind]:
-        statement = f"select distinct {column} from marts.{table} order by 1"
-        names = [row[0] for row in warehouse.execute(statement).fetchall()]
-        found = getattr(sync.source, field)
-        if found not in names:
-            raise ConfigError(
-                f"{sync.file}: source.{field}: {found!r} is not in marts.{table}; expected one of: "
-                f"{', '.join(names) or '(none)'}. Correct it, or add it to the models and build them."
-            )
-
-
-def _load_ledger_state(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, sync: Sync) -> int:
-    with ledger.read() as connection:
-        (ledger_seq,) = connection.execute("select ledger_seq from ledger_identity").fetchone()
-        values = {"sync_name": sync.name, "definition_hash": sync.definition_hash}
-        acknowledged = connection.execute(read_sql("ledger_acknowledged"), values).fetchall()
-        blocked = connection.execute(read_sql("ledger_blocked"), values).fetchall()
-    text = pa.string()
-    names = ("destination_key", "canonical_id", "identifier_key", "payload_hash")
-    _register(warehouse, "ledger_acknowledged", acknowledged, [(name, text) for name in names])
-    warehouse.execute("create or replace temp table plan_acknowledged as select * from ledger_acknowledged")
-    _register(
-        warehouse,
-        "ledger_blocked",
-        blocked,
-        [("destination_key", text), ("payload_hash", text), ("is_unsettled", pa.int64())],
-    )
-    warehouse.execute(
-        "create or replace temp table plan_blocked as select sha256($sync_name || ':' || destination_key) as"
-        " destination_key_hash, payload_hash, is_unsettled = 1 as is_unsettled from ledger_blocked",
-        {"sync_name": sync.name},
-    )
-    warehouse.unregister("ledger_acknowledged")
-    warehouse.unregister("ledger_blocked")
-    return int(ledger_seq)
-
-
-def _register(
-    warehouse: duckdb.DuckDBPyConnection,
-    name: str,
-    rows: list[tuple[object, ...]],
-    fields: list[tuple[str, pa.DataType]],
-) -> None:
-    columns = list(zip(*rows, strict=True)) or [()] * len(fields)
-    arrays = [pa.array(column, type=kind) for column, (_, kind) in zip(columns, fields, strict=True)]
-    warehouse.register(name, pa.table(arrays, schema=pa.schema(fields)))
-
-
-def _execute(
-    warehouse: duckdb.DuckDBPyConnection, statement: str, values: Mapping[str, object]
-) -> duckdb.DuckDBPyConnection:
-    """Run one statement with those of the values that it names."""
-    named = set(re.findall(r"\$([a-z_]+)", statement))
-    return warehouse.execute(statement, {name: value for name, value in values.items() if name in named})
-
-
-def _execute_each(warehouse: duckdb.DuckDBPyConnection, script: str, values: Mapping[str, object]) -> None:
-    """Run the statements of a script, each with those of the values that it names."""
-    for statement in script.split(";"):
-        if statement.strip():
-            _execute(warehouse, statement, values)
-
-
-def _filled(statement: str, **parts: str) -> str:
-    """The statement without its comments, each `{{ name }}` replaced."""
-    statement = _without_comments(statement)
-    for name, part in parts.items():
-        statement = statement.replace(f"{{{{ {name} }}}}", _without_comments(part))
-    return statement
-
-
-def _without_comments(statement: str) -> str:
-    return "\n".join(line for line in statement.splitlines() if not line.lstrip().startswith("--"))

@@ -4,11 +4,19 @@ import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
-from activation.adapters.base import DELIVERED, Capabilities, Outcome, OutcomeKind
+from activation.adapters.base import (
+    DELIVERED,
+    TELLS_NOTHING,
+    Capabilities,
+    Outcome,
+    OutcomeKind,
+    reason_of,
+)
 from activation.config import Sync
-from activation.delivery import Delivery, Engine, OpenDestination, deliver, open_room, recover
+from activation.delivery import deliver, recover
 from activation.intents import finish_run
 from activation.ledger import Ledger
+from activation.outside import Delivery, Engine, OpenDestination, open_room
 from activation.receipts import (
     Awaited,
     AwaitedBatch,
@@ -19,8 +27,6 @@ from activation.receipts import (
 )
 from activation.room import Failure, Room, RoomClosedError
 from activation.stopping import StopExpiredError
-
-TELLS_NOTHING = Outcome(OutcomeKind.ACCEPTED, "unreadable_answer", concerns_batch=True)
 
 
 async def settle_former(
@@ -178,8 +184,8 @@ async def _resolve(
         result.note(recorded, waiting.sync_run_id)
         engine.at("after_resolved_outcome")
     if any(answer.stops_destination for answer in answers):
-        reason = next((answer.reason for answer in answers if answer.reason), "no reason given")
-        result.stopped = f"{sync.destination.name} answers nobody until a person acts: {reason}"
+        room.close(reason_of(answers))
+        result.stopped = room.breaker.given_up
     result.retry_after = max(
         answer.retry_after or timedelta(0) if answer.concerns_batch else timedelta(0) for answer in answers
     )
@@ -244,7 +250,5 @@ async def _ask(
         answer.concerns_batch and answer.kind in (OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
         for answer in answers
     )
-    reason = next((answer.reason for answer in answers if answer.reason), "no reason given")
-    asked = [answer.retry_after for answer in answers if answer.retry_after is not None and is_down]
-    room.leave(era, failure=Failure(reason, max(asked, default=None)) if is_down and answers else None)
+    room.leave(era, failure=Failure.told_by(answers) if is_down and answers else None)
     return answers

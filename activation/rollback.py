@@ -7,10 +7,10 @@ import duckdb
 
 from activation import undo
 from activation.config import Sync
-from activation.delivery import Engine, OpenDestination, open_room
 from activation.errors import DestinationDownError
 from activation.intents import finish_run, open_run
 from activation.ledger import Ledger
+from activation.outside import Engine, OpenDestination, open_room
 from activation.projection import project
 from activation.reports import SyncReport
 from activation.resolving import deliver_and_wait, settle_former

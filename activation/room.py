@@ -4,11 +4,12 @@ Whoever wants to send enters first and claims then, so that no lease runs while 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, Self
 
+from activation.adapters.base import Outcome, reason_of
 from activation.breaker import Breaker
 from activation.stopping import Stop
 from activation.times import Clock
@@ -31,6 +32,12 @@ class Failure:
 
     reason: str
     retry_after: timedelta | None = None
+
+    @classmethod
+    def told_by(cls, outcomes: Sequence[Outcome]) -> Self:
+        """The failure that the outcomes of a request tell of; the longest wait that they ask for counts."""
+        asked = [outcome.retry_after for outcome in outcomes if outcome.retry_after is not None]
+        return cls(reason_of(outcomes), max(asked, default=None))
 
 
 class Room:
@@ -95,7 +102,7 @@ class Room:
         self._changed.set()
 
     def close(self, reason: str) -> None:
-        """Let nobody in any more in this run."""
+        """Let nobody in any more in this run: no request can succeed until a person acts."""
         self.breaker.give_up(reason)
         self._changed.set()
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from activation.config import Sync
-from activation.delivery import Engine, OpenDestination, open_room
 from activation.errors import LedgerBusyError, LedgerCorruptError, LedgerStorageError, ProjectionError
+from activation.outside import Engine, OpenDestination, open_room
 from activation.reports import SyncReport
 from activation.room import Room
 from activation.stopping import asked_by

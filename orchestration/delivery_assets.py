@@ -8,8 +8,8 @@ import dagster as dg
 import duckdb
 
 from activation.config import Destination, Sync
-from activation.delivery import Engine
 from activation.engine import Desk, SyncJob, each_sync
+from activation.outside import Engine
 from activation.progress import Progress
 from activation.reports import SyncReport
 from activation.sync_file import Schedule

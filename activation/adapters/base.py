@@ -103,6 +103,13 @@ class Outcome:
 
 
 DELIVERED = Outcome(OutcomeKind.DELIVERED)
+# an answer to a question about receipts that tells nothing: all stays as it was
+TELLS_NOTHING = Outcome(OutcomeKind.ACCEPTED, "unreadable_answer", concerns_batch=True)
+
+
+def reason_of(outcomes: Sequence[Outcome]) -> str:
+    """Why, in the words of the first outcome that has any."""
+    return next((outcome.reason for outcome in outcomes if outcome.reason), "no reason given")
 
 
 @dataclass(frozen=True, slots=True)

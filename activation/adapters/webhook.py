@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from activation.adapters.base import (
     DELIVERED,
+    TELLS_NOTHING,
     Adapter,
     AdapterConfig,
     Batch,
@@ -55,7 +56,6 @@ NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 NOT_THERE = Outcome(OutcomeKind.DEFERRED, "not_there", retry_after=timedelta(0), concerns_batch=True)
 CANNOT_EVER = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)
 RECEIPT = re.compile(r"(.+)#([0-9]+)/([0-9]+)", re.DOTALL)  # of a request, the row's place, of how many
-TELLS_NOTHING = Outcome(OutcomeKind.ACCEPTED, "unreadable_answer", concerns_batch=True)
 WRONG_PLACE = {
     401: "unauthorised",
     403: "forbidden",

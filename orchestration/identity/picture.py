@@ -11,6 +11,7 @@ from orchestration.identity.paths import Edge, layers_from
 COLOURS = {"operator": "#6b21a8", "exact": "#166534", "strict": "#1d4ed8", "loose": "#b45309"}
 BOX_WIDTH, BOX_HEIGHT = 240, 46
 BOW, LEAST_WIDTH = 40, 720
+TITLE_LETTER = 10  # at most, in pixels
 GAP_X, GAP_Y, TOP = 110, 16, 74
 MOST_DRAWN = 60
 MOST_CHARACTERS = 27
@@ -49,7 +50,11 @@ def draw_person(
     )
     return environment.get_template("picture.svg.j2").render(
         title=title,
-        width=max(LEAST_WIDTH, max(x for x, _ in drawn.values()) + BOX_WIDTH + BOW + 20),
+        width=max(
+            LEAST_WIDTH,
+            40 + TITLE_LETTER * len(title),
+            max(x for x, _ in drawn.values()) + BOX_WIDTH + BOW + 20,
+        ),
         height=max(y for _, y in drawn.values()) + BOX_HEIGHT + 36,
         colours=COLOURS,
         legend=[tier for tier in COLOURS if any(edge["tier"] == tier for edge in edges)],

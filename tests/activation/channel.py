@@ -18,8 +18,8 @@ from activation.adapters.base import (
     Surroundings,
     Target,
 )
-from activation.delivery import OpenDestination
 from activation.limits import RateWindows
+from activation.outside import OpenDestination
 
 CAPABILITIES = Capabilities(
     modes=frozenset({"mirror", "mirror_exclusive"}),

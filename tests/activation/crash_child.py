@@ -12,11 +12,12 @@ from pathlib import Path
 import duckdb
 
 from activation.config import Sync, load_definitions
-from activation.delivery import Engine, OpenDestination, deliver, recover
+from activation.delivery import deliver, recover
 from activation.destinations import open_destinations
 from activation.engine import Desk, run_sync
 from activation.ledger import Ledger
 from activation.ledger_places import LedgerPlace
+from activation.outside import Engine, OpenDestination
 
 
 def run_and_die(folder: str, place: LedgerPlace, sync_name: str, point: str, occurrence: int) -> None:

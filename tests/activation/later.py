@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx
 
-from activation.delivery import Engine, Patience
 from activation.ledger_places import LedgerPlace
+from activation.outside import Engine
+from activation.patience import Patience
 from activation.sandbox.app import SandboxRules
 from activation.sandbox.server import SandboxServer
 from tests.activation.world import World, write_definitions

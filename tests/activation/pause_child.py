@@ -8,9 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from activation.config import load_definitions
-from activation.delivery import Engine, Patience, deliver, recover
+from activation.delivery import deliver, recover
 from activation.destinations import open_destinations
 from activation.ledger import Ledger
+from activation.outside import Engine
+from activation.patience import Patience
 from tests.activation.crash_child import now
 
 

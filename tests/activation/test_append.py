@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from activation.config import load_definitions
 from activation.dead_letters import give_up
-from activation.delivery import Engine
 from activation.errors import ConfigError
 from activation.guards import SourceState
+from activation.outside import Engine
 from activation.plan_text import plan_lines
 from activation.planner import plan_sync
 from activation.sandbox.faults import AFTER_COMMIT, Fault, FaultName
@@ -360,7 +360,7 @@ def test_a_mistake_in_a_sync_of_messages_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_destination_that_sends_no_messages_is_an_error_of_the_file(world: World) -> None:
+def test_an_event_that_the_marts_do_not_have_is_an_error_of_the_file(world: World) -> None:
     sends(world, THANKS, ("events: order_completed", "events: order_complete"))
     note_event(world.warehouse, "e1", "ann", at=world.time())
     make_reachable(world.warehouse, Person("ann"))

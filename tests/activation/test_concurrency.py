@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from activation.adapters.base import DELIVERED, Batch, Outcome, OutcomeKind, Rate
-from activation.delivery import Engine, OpenDestination
 from activation.engine import SyncJob, each_sync, run_syncs
 from activation.errors import LedgerStorageError
+from activation.outside import Engine, OpenDestination
 from activation.patience import Patience
 from activation.reports import SyncReport
 from activation.stopping import Stop

@@ -1,7 +1,8 @@
 """Destinations that answer later: what is accepted is not delivered, and nothing is lost on the way there."""
 
+import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -9,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from activation import dead_letters, gate, receipts
-from activation.adapters.base import DELIVERED, Outcome, OutcomeKind
+from activation.adapters.base import DELIVERED, Outcome, OutcomeKind, Receipt
 from activation.command_line import summary_line
-from activation.delivery import Patience
 from activation.errors import PlanOutdatedError
 from activation.intents import open_run
 from activation.ledger import Ledger
 from activation.ledger_places import LedgerPlace
+from activation.outside import open_room
+from activation.patience import Patience
 from activation.planner import plan_sync, planned_operations
+from activation.resolving import resolve_accepted
 from activation.rollback import roll_back
+from activation.room import RoomClosedError
 from activation.sandbox.app import SandboxRules
 from activation.sandbox.faults import TELL_NOTHING, Fault, ReceiptFaultName
 from activation.sandbox.server import SandboxServer
@@ -202,6 +206,30 @@ def test_a_question_that_fails_tells_nothing(later: Open, name: ReceiptFaultName
 
 
 @pytest.mark.parametrize("name", ["status_error", "status_hang"])
+def test_a_destination_that_waits_for_a_person_is_asked_by_no_sync_any_more(later: Open) -> None:
+    """All syncs of a destination share its room, and an answer about receipts closes it as any other does."""
+    world = accepted(later(), "ann")
+    sync = world.sync()
+    destination = world.destinations.get(sync.destination)
+    refusal = Outcome(OutcomeKind.ACCEPTED, "unauthorised", concerns_batch=True, stops_destination=True)
+
+    async def resolve(_: object, receipts: Sequence[Receipt]) -> list[Outcome]:
+        return [refusal] * len(receipts)
+
+    async def ask() -> str | None:
+        async with destination.adapter as adapter:
+            adapter.resolve = resolve  # type: ignore[method-assign]
+            room = open_room(sync, destination, world.engine)
+            found = await resolve_accepted(
+                sync, ledger=world.ledger, destination=destination, engine=world.engine, room=room
+            )
+            with pytest.raises(RoomClosedError, match="answers nobody until a person acts: unauthorised"):
+                await room.enter()
+            return found.stopped
+
+    assert asyncio.run(ask()) == "sandbox answers nobody until a person acts: unauthorised"
+
+
 def test_without_an_answer_in_time_it_is_in_doubt_and_closes_when_one_comes_after_all(
     later: Open, name: ReceiptFaultName
 ) -> None:

@@ -11,13 +11,14 @@ import pytest
 from activation import claims, gate, outcomes, plans
 from activation.adapters.base import DELIVERED, OperationKind, Outcome, OutcomeKind
 from activation.claims import ClaimedBatch
-from activation.delivery import Patience, process_is_alive, this_process
 from activation.errors import LedgerRefusedError, PlanRefusedError, ProjectionError
 from activation.intents import PlannedOperation, SyncRun, open_run
 from activation.ledger import Ledger
+from activation.patience import Patience
 from activation.planner import plan_sync
 from activation.projection import project
 from activation.sync_file import Approval, Guards
+from activation.workers import process_is_alive, this_process
 from tests.activation.test_ledger import WORKER, planned, take, write_intents
 from tests.activation.warehouse import withdraw
 from tests.activation.world import START, World, people

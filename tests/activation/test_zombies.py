@@ -10,8 +10,10 @@ import pytest
 
 from activation import dead_letters
 from activation.adapters.base import Surroundings
-from activation.delivery import OpenDestination, Patience, deliver, recover
+from activation.delivery import deliver, recover
 from activation.ledger import Ledger
+from activation.outside import OpenDestination
+from activation.patience import Patience
 from activation.sandbox.faults import Fault
 from tests.activation.warehouse import key_of
 from tests.activation.world import DESTINATIONS, World, people, write_definitions

@@ -11,12 +11,12 @@ import duckdb
 
 from activation import gate
 from activation.config import Sync, load_definitions
-from activation.delivery import Engine
 from activation.destinations import Destinations, open_destinations
 from activation.engine import Desk, refresh_denials_from_marts, run_sync
 from activation.guards import SourceState
 from activation.ledger import Ledger
 from activation.ledger_places import LedgerPlace
+from activation.outside import Engine
 from activation.patience import Patience
 from activation.plans import approve_plan
 from activation.reports import SyncReport

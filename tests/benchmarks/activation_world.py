@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 
 from activation.config import Sync, load_definitions
-from activation.delivery import Engine
 from activation.destinations import open_destinations
 from activation.engine import Desk, refresh_denials_from_marts, run_sync
 from activation.ledger import Ledger
+from activation.outside import Engine
 from activation.reports import SyncReport
 from tests.activation.warehouse import build_warehouse
 from tests.activation.world import write_definitions

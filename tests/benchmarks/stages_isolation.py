@@ -18,10 +18,10 @@ from pathlib import Path
 import httpx
 
 from activation.config import load_definitions
-from activation.delivery import Engine
 from activation.destinations import open_destinations
 from activation.engine import Desk, SyncJob, each_sync, refresh_denials_from_marts
 from activation.ledger import Ledger
+from activation.outside import Engine
 from activation.sandbox.app import Sandbox, SandboxRules
 from activation.sandbox.faults import Faults
 from activation.sandbox.store import SandboxStore

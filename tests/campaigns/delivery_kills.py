@@ -32,11 +32,11 @@ from activation import gate
 from activation.adapters.base import OperationKind, Surroundings
 from activation.adapters.webhook import WebhookAdapter
 from activation.config import Sync, load_definitions
-from activation.delivery import Engine, OpenDestination
 from activation.intents import PlannedOperation, open_run
 from activation.ledger import Ledger, Transaction
 from activation.ledger_places import LedgerPlace
 from activation.limits import RateWindows
+from activation.outside import Engine, OpenDestination
 from activation.patience import Patience
 from activation.resolving import deliver_and_wait, settle_former
 from activation.sandbox.app import Sandbox, SandboxRules

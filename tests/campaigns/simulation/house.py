@@ -13,11 +13,13 @@ from pathlib import Path
 from activation import dead_letters, gate
 from activation.adapters.base import OperationKind, Rate
 from activation.config import Sync, load_definitions
-from activation.delivery import Engine, OpenDestination, Patience, deliver, recover
+from activation.delivery import deliver, recover
 from activation.errors import PlanOutdatedError
 from activation.intents import PlannedOperation, finish_run, open_run
 from activation.ledger import Ledger, Transaction
 from activation.limits import RateWindows
+from activation.outside import Engine, OpenDestination
+from activation.patience import Patience
 from activation.sql_files import read_sql
 from tests.campaigns.simulation.clockwork import Clockwork, StuckError, run_virtually
 from tests.campaigns.simulation.destination import KINDS, Destination, SimulatedAdapter
