@@ -205,7 +205,6 @@ def test_a_question_that_fails_tells_nothing(later: Open, name: ReceiptFaultName
     assert (before, set(world.states().values())) == ({"accepted"}, {"delivered"})
 
 
-@pytest.mark.parametrize("name", ["status_error", "status_hang"])
 def test_a_destination_that_waits_for_a_person_is_asked_by_no_sync_any_more(later: Open) -> None:
     """All syncs of a destination share its room, and an answer about receipts closes it as any other does."""
     world = accepted(later(), "ann")
@@ -230,6 +229,7 @@ def test_a_destination_that_waits_for_a_person_is_asked_by_no_sync_any_more(late
     assert asyncio.run(ask()) == "sandbox answers nobody until a person acts: unauthorised"
 
 
+@pytest.mark.parametrize("name", ["status_error", "status_hang"])
 def test_without_an_answer_in_time_it_is_in_doubt_and_closes_when_one_comes_after_all(
     later: Open, name: ReceiptFaultName
 ) -> None:
