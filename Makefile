@@ -14,7 +14,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test test-all lint format parity sdks drt bench lock clean install install-dev
+.PHONY: help run ui test test-slow test-all lint format parity sdks drt bench lock clean install install-dev
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,9 +41,12 @@ ui: install ## the Dagster UI on http://127.0.0.1:3000, with the runs already th
 	$(BIN)/cdp ui
 
 test: install-dev ## the tests (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not long"
 
-test-all: install-dev ## the tests and the long campaigns
+test-slow: install-dev ## the tests that take too long for `make test`, as CI runs them after it
+	$(BIN)/python -m pytest -n 2 --dist load --timeout 900 -m "slow and not long"
+
+test-all: install-dev ## all of these and the long campaigns
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: install-dev ## ruff, mypy --strict, import-linter, contracts, identity rules, owners, sqlfluff, dbt parse

@@ -251,9 +251,26 @@ def _validated(model: type[Model], values: dict[str, Any], file: Path, where: st
         raise ConfigError(f"{file}: {key + ': ' if key else ''}{message}.") from error
 
 
+class _StrictLoader(yaml.CSafeLoader):
+    """Plain YAML, but a key that stands twice is an error: else the guards that stand first would be gone."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: list[object] = []
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", key_node.start_mark)
+        seen.append(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - stricter
     except FileNotFoundError as error:
         raise ConfigError(
             f"{file}: the file does not exist; expected it beside the syncs. Create it."

@@ -396,7 +396,7 @@ class _Sender:
         except StopExpiredError:
             self.result.stopped = self._engine.stop.reason
             return None
-        except Exception:
+        except BaseException:  # a cancelled one too: the others must not wait for its place
             self._room.leave(era, is_unsent=True)
             raise
 

@@ -82,7 +82,7 @@ class _Together:
 
     async def carry_out(self) -> AsyncIterator[Ended]:
         """Start everything; give each end as it comes."""
-        self._queue: asyncio.Queue[Ended | Exception] = asyncio.Queue()
+        self._queue: asyncio.Queue[Ended | BaseException] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         self._ends: dict[str, asyncio.Future[Ended]] = {
             run.sync.name: loop.create_future() for run in self._runs
@@ -95,7 +95,7 @@ class _Together:
         try:
             for _ in self._runs:
                 ended = await self._queue.get()
-                if isinstance(ended, Exception):
+                if isinstance(ended, BaseException):
                     raise ended
                 yield ended
             await asyncio.gather(*tasks)  # the adapters are closed
@@ -116,6 +116,9 @@ class _Together:
             for run in runs:
                 if not self._ends[run.sync.name].done():
                     self._end(run, error)
+        except BaseException as error:  # whoever waits for the ends of these syncs would wait for ever
+            self._queue.put_nowait(error)
+            raise
         finally:
             for task in tasks:
                 task.cancel()

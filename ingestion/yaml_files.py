@@ -19,11 +19,11 @@ class Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class _Loader(yaml.CSafeLoader):
+class StrictLoader(yaml.CSafeLoader):
     """Plain YAML, but a key that stands twice is an error, not a silent choice."""
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[object] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
@@ -37,7 +37,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 def read_text(path: Path) -> str:
@@ -56,7 +56,7 @@ def read_text(path: Path) -> str:
 def parse(file_name: str, text: str, model: type[Model]) -> Model:
     """A YAML text as the model that it must be; raises ContractError that names file and key."""
     try:
-        found = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader that is stricter)
+        found = yaml.load(text, Loader=StrictLoader)  # noqa: S506 (a safe loader that is stricter)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ContractError(
             f"{file_name} cannot be read as YAML ({first_line(error)}); correct the file."

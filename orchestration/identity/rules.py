@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ingestion.yaml_files import StrictLoader
 from orchestration.errors import FatalOrchestrationError
 
 RULES_FILE = Path("models/intermediate/identity/identity_rules.yml")
@@ -148,7 +149,7 @@ class IdentityRules(Declared):
 def read_rules(path: Path) -> dict[str, Any]:
     """The rules of a file as they are written, once they are sound; raises FatalOrchestrationError by key."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506 - stricter
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise FatalOrchestrationError(
             f"{path} cannot be read as YAML: {' '.join(str(error).split())}. Correct the file."

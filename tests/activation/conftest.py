@@ -9,16 +9,16 @@ from activation.ledger_places import LedgerPlace
 from tests.activation.world import World, open_world
 from tests.postgres import NOT_INSTALLED, PostgresServer, postgres_server, programs
 
-# what `make test` asks of PostgreSQL too; the rest of this folder is asked with the long tests
+# what `make test` asks of PostgreSQL too; the rest of this folder is asked with the slow tests
 ALWAYS_ON_BOTH = {
-    "test_concurrency", "test_crashes", "test_ledger", "test_ledger_postgres", "test_ledger_schema",
-    "test_ledger_copy", "test_ledger_commands", "test_projection", "test_receipts", "test_safeguards",
+    "test_ledger", "test_ledger_commands", "test_ledger_copy", "test_ledger_postgres", "test_ledger_schema",
+    "test_projection",
 }  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the second half of most tests, the one with a database, for the long ones."""
+    """Keep the second half of most tests, the one with a database, for the slow ones."""
     for item in items:
         values = (
             item.callspec.params.values()
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
         is_here = item.path.parent == Path(__file__).parent
         if is_here and "postgres" in values and item.path.stem not in ALWAYS_ON_BOTH:
-            item.add_marker(pytest.mark.long)
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

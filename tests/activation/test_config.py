@@ -67,6 +67,8 @@ def test_the_syncs_of_the_project_are_valid() -> None:
         ),
         ("options: {}", "options: {format: csv}", r"options\.format: unknown key"),
         ("name: to_sandbox", "name: [", r"not readable as YAML: .* Mend the file"),
+        ("route: live", "route: live\nguards: {max_removed: 10}", r"'guards' stands twice .* line 1\d"),
+        ("{column: country_code,", "{column: country_code, column: x,", "'column' stands twice"),
     ],
 )
 def test_a_mistake_in_a_sync_is_one_line(tmp_path: Path, before: str, after: str, message: str) -> None:

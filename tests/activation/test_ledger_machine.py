@@ -32,7 +32,8 @@ from activation.claims import ClaimedBatch, Limits, Worker
 from activation.intents import PlannedOperation, open_run
 from activation.ledger import Ledger
 from tests.activation.world import START
-from tests.campaigns.simulation.house import definition, empty_ledger, memory
+from tests.campaigns.simulation.house import definition, empty_ledger
+from tests.memory import memory
 
 KEYS = tuple(f"p{number}" for number in range(5))
 LEASE = timedelta(seconds=60)

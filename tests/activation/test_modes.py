@@ -80,8 +80,14 @@ moments = st.lists(
     max_size=4,
 )
 
+OFTEN = {"mirror", "list_remove", "delete"}
+TRIED = [
+    pytest.param(mode, marks=() if mode in OFTEN else pytest.mark.slow)
+    for mode in sorted(MODES.keys() - {"append"})
+]
 
-@pytest.mark.parametrize("mode", sorted(MODES.keys() - {"append"}))
+
+@pytest.mark.parametrize("mode", TRIED)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.dictionaries(st.sampled_from(NAMES), st.just("XX"), max_size=2), moments=moments)
 def test_after_every_run_the_destination_has_what_the_mode_promises(

@@ -533,7 +533,7 @@ def test_a_message_whose_receipt_was_forgotten_is_not_sent_again_when_a_person_c
     assert (closed, after.sends, messages(world)) == (1, 0, {"ann": 1})
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_whatever_changes_while_answers_are_awaited_ends_as_desired(later: Open, seed: int) -> None:
     chance = random.Random(seed)
     world = later(finish=chance.choice([5, 300, 900]), settings=chance.choice(["", READABLE]))

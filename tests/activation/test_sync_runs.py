@@ -34,16 +34,6 @@ def test_changes_become_one_add_one_update_one_removal(world: World) -> None:
     assert world.at_sandbox() == {"bob@example.com", "cid@example.com"}
 
 
-def test_removals_leave_before_additions(world: World) -> None:
-    world.members(Person("zoe"))
-    world.run()
-
-    world.members(Person("ann"))
-    world.run()
-
-    assert world.effects()[-2:] == [("remove", "zoe@example.com"), ("upsert", "ann@example.com")]
-
-
 def test_a_null_is_sent_or_left_out_as_its_field_says(world: World) -> None:
     world.members(Person("ann", country=None, lifetime_value=None))
 

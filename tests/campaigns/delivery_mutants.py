@@ -26,6 +26,7 @@ COPIED = (
     "tests/campaigns",
     "tests/__init__.py",
     "tests/conftest.py",
+    "tests/memory.py",
     "tests/postgres.py",
     "pyproject.toml",
 )

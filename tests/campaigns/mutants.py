@@ -11,6 +11,7 @@ LEDGER, FAILURES, ZOMBIES = (f"tests/activation/test_{name}.py" for name in ("le
 PLANS, PROJECTION, RUNS = (
     f"tests/activation/test_{name}.py" for name in ("plans", "projection", "sync_runs")
 )
+BREAKER, CONCURRENCY = (f"tests/activation/test_{name}.py" for name in ("breaker", "concurrency"))
 SAFEGUARDS = "tests/activation/test_safeguards.py"
 SIMULATION = "tests/campaigns/test_delivery_simulation.py"
 NEVER = "if False:"
@@ -352,4 +353,24 @@ GUARDS = (
     mutant("the default age of denials is lax", "patience.py", "denials_max_age: timedelta = timedelta(hours=24)", "denials_max_age: timedelta = timedelta(days=999)", f"{SAFEGUARDS}::test_a_file_that_says_nothing_is_guarded"),
 )  # fmt: skip
 
-MUTANTS = (*IN_FLIGHT, *AMBIGUITY, *GATE, *PLANNING, *GUARDS)
+DESTINATIONS = (
+    mutant("a dead destination is asked for ever", "breaker.py", "if self.state is State.CLOSED and self.failures < self._tolerance.failures_in_a_row:", "if self.state is State.CLOSED:", f"{BREAKER}::test_it_opens_after_so_many_failures_in_a_row_and_cools_down"),
+    mutant("a success between failures is forgotten", "breaker.py", "self.failures = self._openings = 0", "self._openings = 0", f"{BREAKER}::test_a_success_between_failures_starts_the_count_anew"),
+    mutant("everybody is a probe", "breaker.py", "return self.state is State.HALF_OPEN", "return False", f"{BREAKER}::test_after_the_cool_down_one_probe_passes_and_the_others_wait_for_it"),
+    mutant("it cools down no longer the more often it fails", "breaker.py", "self._tolerance.cool_down(self._openings)", "self._tolerance.cool_down(1)", f"{BREAKER}::test_a_probe_that_fails_makes_the_next_cool_down_longer"),
+    mutant("a probe that was not sent keeps its place", "breaker.py", "if self.state is State.HALF_OPEN and era == self._era:", NEVER, f"{BREAKER}::test_a_probe_that_found_nothing_to_send_leaves_its_place_to_another"),
+    mutant("an old answer opens it once more", "breaker.py", "        if era != self._era:\n", f"        {NEVER}\n", f"{BREAKER}::test_answers_from_before_it_opened_can_close_it_but_not_open_it_once_more"),
+    mutant("a success lifts what the destination asked for", "breaker.py", "self._failing_since = self._cools_until = None", "self._failing_since = self._cools_until = self._asked_until = None", f"{BREAKER}::test_a_destination_that_says_when_to_come_back_is_left_alone_until_then_whatever_else_succeeds"),
+    mutant("patience has no end", "breaker.py", "if (self.opens_at(now) or now) - self._failing_since > self._tolerance.give_up_after:", NEVER, f"{BREAKER}::test_it_gives_up_when_the_next_cool_down_would_end_after_its_patience"),
+    mutant("a request for days of peace is waited out", "breaker.py", "if self._asked_until - self._failing_since > self._tolerance.give_up_after:", NEVER, f"{BREAKER}::test_one_answer_that_asks_for_more_patience_than_there_is_ends_the_run"),
+    mutant("what is open lets requests pass", "room.py", "if until := self.breaker.opens_at(now):", "if (until := self.breaker.opens_at(now)) and False:", f"{CONCURRENCY}::test_an_open_breaker_lets_one_probe_pass_and_closes_for_all_syncs"),
+    mutant("what is given up is asked all the same", "room.py", "if self.breaker.given_up is not None:", NEVER, f"{CONCURRENCY}::test_every_sync_of_a_destination_that_is_given_up_waits_for_the_next_run"),
+    mutant("more requests at once than it takes", "room.py", "elif self.breaker.waits_for_probe or self._in_flight >= self._slots:", "elif self.breaker.waits_for_probe:", f"{CONCURRENCY}::test_all_syncs_of_a_destination_share_its_requests_in_flight"),
+    mutant("its rate limit is not asked", "room.py", "elif wait := self._windows.admit(now):", "elif (wait := self._windows.admit(now)) and False:", f"{CONCURRENCY}::test_all_syncs_of_a_destination_share_its_rate_windows"),
+    mutant("a run that is asked to stop goes on claiming", "room.py", "                if self._stop.asked is not None:\n", f"                {NEVER}\n", f"{CONCURRENCY}::test_a_sync_that_waits_for_its_limit_is_stopped_at_once"),
+    mutant("a batch that was cancelled keeps its place", "delivery.py", "except BaseException:  # a cancelled", "except Exception:  # a cancelled", f"{CONCURRENCY}::test_a_task_that_is_cancelled_from_within_ends_the_run_and_nobody_waits_for_it"),
+    mutant("a sync that was cancelled says nothing", "together.py", "except BaseException as error:  # whoever", "except GeneratorExit as error:  # whoever", f"{CONCURRENCY}::test_a_task_that_is_cancelled_from_within_ends_the_run_and_nobody_waits_for_it"),
+    mutant("a sync starts although its former failed", "together.py", "        if former is not None:\n", f"        {NEVER}\n", f"{CONCURRENCY}::test_a_sync_whose_former_did_not_end_well_is_not_started_and_says_so"),
+)  # fmt: skip
+
+MUTANTS = (*IN_FLIGHT, *AMBIGUITY, *GATE, *PLANNING, *GUARDS, *DESTINATIONS)

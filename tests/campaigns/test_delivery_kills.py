@@ -33,7 +33,10 @@ def campaign(kind: str, *options: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("kind", "ledger"),
-    [*((kind, "sqlite") for kind in KINDS), ("idempotent", "postgres"), ("opaque", "postgres")],
+    [
+        *((kind, "sqlite") for kind in KINDS),
+        *(pytest.param(kind, "postgres", marks=pytest.mark.slow) for kind in ("idempotent", "opaque")),
+    ],
 )
 def test_whenever_workers_are_killed_nothing_is_lost_doubled_or_claimed_falsely(
     kind: str, ledger: str

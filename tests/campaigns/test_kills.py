@@ -130,6 +130,7 @@ class Campaign:
         return answer.status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [8, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(1500)])])
 def test_everything_acknowledged_is_in_the_warehouse_exactly_once(
     tmp_path: Path, kills: int, capsys: pytest.CaptureFixture[str]

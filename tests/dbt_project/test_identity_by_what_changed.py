@@ -169,12 +169,14 @@ def assert_equal_to_full(house: IdentityHouse, folder: Path, *, day: float) -> N
     (folder / "warehouse.duckdb").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_was_touched_is_all_that_had_to_be_built(tmp_path: Path) -> None:
     """60 random worlds that grow, lose evidence, and are decided about: every table equals a full build's."""
     run_worlds(tmp_path, seed=20261125, ticks=3, worlds=60)
 
 
+@pytest.mark.slow
 def test_what_can_not_be_built_on_is_built_in_full(tmp_path: Path) -> None:
     """After a part was built, or beside a load that was killed, a build is a full one and says why."""
     house = IdentityHouse(tmp_path)

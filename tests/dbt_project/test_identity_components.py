@@ -20,6 +20,7 @@ RULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["several_limits", "small_people", "windows"])
 def test_random_graphs_are_resolved_as_the_reference_does(name: str, tmp_path: Path) -> None:
     """400 random graphs under the rules that bind most, in two orders: the same people, named the same."""
@@ -66,7 +67,7 @@ def shapes(size: int) -> dict[str, World]:
     }
 
 
-@pytest.mark.parametrize("most", [600, 1_000_000])
+@pytest.mark.parametrize("most", [600, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_chains_hubs_and_rings_are_resolved_as_the_reference_does(most: int, tmp_path: Path) -> None:
     """Of 6,000 identifiers each: joined whole where that is allowed, else cut at the same link."""
     rules = Rules(KINDS, {"user_id": Limit(1)}, most_identifiers=most)
@@ -78,6 +79,7 @@ def test_chains_hubs_and_rings_are_resolved_as_the_reference_does(most: int, tmp
         assert max(Counter(component for component, _ in found[name].values()).values()) <= most
 
 
+@pytest.mark.slow
 def test_what_is_too_tangled_to_decide_is_held_and_never_joined_wrongly(tmp_path: Path) -> None:
     """Where each link hangs on the one before it, each needs a round: after 60 the rest is held."""
     rules = Rules(KINDS, {"user_id": Limit(2)})
@@ -94,6 +96,7 @@ def test_what_is_too_tangled_to_decide_is_held_and_never_joined_wrongly(tmp_path
     assert len({f[0] for f in found.values()}) > len({e[0] for e in expected.values()})
 
 
+@pytest.mark.slow
 def test_an_operator_joins_whole_people_unless_one_keeps_them_apart(tmp_path: Path) -> None:
     """Cyclic and contradictory decisions have one answer: keeping apart wins, newer joins go first."""
     rules = Rules(KINDS, {"user_id": Limit(1)})

@@ -34,6 +34,7 @@ def house(first_day: IdentityHouse, tmp_path: Path) -> IdentityHouse:
     return first_day.copied_to(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_merge_redirects_and_taking_the_evidence_back_restores_both(house: IdentityHouse) -> None:
     """The tablet becomes Anna's by one event; without that event everything is as it was, history aside."""
     before = house.graph()
@@ -65,6 +66,7 @@ def test_a_merge_redirects_and_taking_the_evidence_back_restores_both(house: Ide
     assert house.rows(as_of_day_2, [moment, moment]) == [(before[ANNA],)]
 
 
+@pytest.mark.slow
 def test_what_sticks_to_a_person_hashes_the_id_she_was_first_known_by(house: IdentityHouse) -> None:
     """Zoe comes after the tablet: as one person they are what the tablet was, as two each what she was."""
     tablet = house.graph()[TABLET]
@@ -83,6 +85,7 @@ def test_what_sticks_to_a_person_hashes_the_id_she_was_first_known_by(house: Ide
     assert {house.first_ids()[tablet], house.first_ids()[zoe]} == {tablet, zoe}
 
 
+@pytest.mark.slow
 def test_two_ids_of_one_moment_have_an_order(tmp_path: Path) -> None:
     """Eight people are taken apart and put together again by builds of the moment that published them."""
     house = IdentityHouse(tmp_path)
@@ -99,6 +102,7 @@ def test_two_ids_of_one_moment_have_an_order(tmp_path: Path) -> None:
     assert len(house.redirects()) == 16
 
 
+@pytest.mark.slow
 def test_an_import_of_older_records_and_a_rebuild_rename_nobody(house: IdentityHouse) -> None:
     """What occurred years ago and arrives now joins Anna under the id that she has."""
     before = house.graph()
@@ -112,6 +116,7 @@ def test_an_import_of_older_records_and_a_rebuild_rename_nobody(house: IdentityH
     assert house.graph() == after
 
 
+@pytest.mark.slow
 def test_the_id_outlives_the_identifier_that_named_it(house: IdentityHouse) -> None:
     """Anna was named after one identifier; with it blocked she keeps her id, and without the block too."""
     before = house.graph()
@@ -142,6 +147,7 @@ def test_the_id_outlives_the_identifier_that_named_it(house: IdentityHouse) -> N
     assert house.graph() == before
 
 
+@pytest.mark.slow
 def test_decisions_join_and_keep_apart_and_can_be_withdrawn(house: IdentityHouse) -> None:
     """An operator's word goes before evidence and limits, and is undone by withdrawing it."""
     before = house.graph()
@@ -171,6 +177,7 @@ def test_decisions_join_and_keep_apart_and_can_be_withdrawn(house: IdentityHouse
     ) == [("hold",), ("release",)]
 
 
+@pytest.mark.slow
 def test_a_build_of_an_earlier_moment_writes_no_history(house: IdentityHouse) -> None:
     """Deciding again as of an earlier moment answers from what was known then, and appends nothing."""
     first = house.graph()
@@ -186,6 +193,7 @@ def test_a_build_of_an_earlier_moment_writes_no_history(house: IdentityHouse) ->
     assert sorted(house.rows("select * from intermediate.int_identity_assignments"), key=str) == history
 
 
+@pytest.mark.slow
 def test_two_builds_of_one_moment_rename_nobody(house: IdentityHouse) -> None:
     """What the first build published may have been sent: the second keeps every id or redirects it."""
     before = house.graph()
@@ -203,6 +211,7 @@ def test_two_builds_of_one_moment_rename_nobody(house: IdentityHouse) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_bad_identifiers_join_nobody(tmp_path: Path) -> None:
     """Blank, blocked, look-alike, reused, looped and ill-timed: each does what it should, and no more."""
     house = IdentityHouse(tmp_path)
@@ -321,6 +330,7 @@ def grown(chance: random.Random, tick: int) -> Iterator[Seen]:
             )
 
 
+@pytest.mark.slow
 def test_what_a_killed_build_changed_is_told_once_by_the_next(tmp_path: Path) -> None:
     """A build that ends between the state and its changes, or right after both, loses and doubles no line."""
     house = IdentityHouse(tmp_path)

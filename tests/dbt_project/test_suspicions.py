@@ -51,6 +51,7 @@ def groups(house: IdentityHouse) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.slow
 def test_a_suspicion_is_held_with_its_score_and_joins_nobody(house: IdentityHouse) -> None:
     before = house.graph()
     house.suspect([(ANNA, HANNA, 0.93), (ANNA, BEN, 0.99)], day=1.5)
@@ -60,6 +61,7 @@ def test_a_suspicion_is_held_with_its_score_and_joins_nobody(house: IdentityHous
     assert held(house) == [("loose", "suspected", 0.99, 2, 2), ("loose", "suspected", 0.93, 2, 2)]
 
 
+@pytest.mark.slow
 def test_however_many_suspicions_there_are_between_two_people_they_stay_two(house: IdentityHouse) -> None:
     """Two loose links would be no weak bridge; and single identifiers are no exception."""
     house.add([Seen("e9", 1.1, anonymous_id="lone"), Seen("e8", 1.2, anonymous_id="other")])
@@ -74,6 +76,7 @@ def test_however_many_suspicions_there_are_between_two_people_they_stay_two(hous
     assert [row[1] for row in held(house)] == ["suspected"] * 4
 
 
+@pytest.mark.slow
 def test_a_suspicion_weakens_and_strengthens_no_evidence(house: IdentityHouse) -> None:
     """Of identifiers that a record has seen together it is one more edge; their link is the record's."""
     links = "select * from intermediate.int_identity_links order by all"
@@ -92,6 +95,7 @@ def test_a_suspicion_weakens_and_strengthens_no_evidence(house: IdentityHouse) -
     ) == [("splink", "loose", 0.97)]
 
 
+@pytest.mark.slow
 def test_people_who_hang_together_are_counted_once(house: IdentityHouse) -> None:
     """The group has one id, the smallest; each person the score of her surest suspicion."""
     house.suspect([(ANNA, HANNA, 0.93), (HANNA, ANA, 0.99)], day=1.5)
@@ -107,6 +111,7 @@ def test_people_who_hang_together_are_counted_once(house: IdentityHouse) -> None
     assert {house.graph()[("email", row[1])] for row in found} == {min(ids)}
 
 
+@pytest.mark.slow
 def test_what_is_suspected_no_longer_is_released(house: IdentityHouse) -> None:
     house.suspect([(ANNA, HANNA, 0.93)], day=1.5)
     house.build(day=2, select=SELECT)
@@ -121,6 +126,7 @@ def test_what_is_suspected_no_longer_is_released(house: IdentityHouse) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_rejected_suspicion_does_not_come_back(house: IdentityHouse) -> None:
     """Whatever its score becomes, and whichever identifiers of the same two people it is about."""
     house.suspect([(ANNA, HANNA, 0.93), (HANNA, ANA, 0.95)], day=1.5)
@@ -138,6 +144,7 @@ def test_a_rejected_suspicion_does_not_come_back(house: IdentityHouse) -> None:
     assert [row[1] for row in held(house)] == ["suspected", "suspected"]
 
 
+@pytest.mark.slow
 def test_an_accepted_suspicion_merges_by_the_word_of_the_operator(house: IdentityHouse) -> None:
     """The limit of one customer id a person binds evidence, not an operator; the suspicion is no evidence."""
     house.suspect([(ANNA, HANNA, 0.93)], day=1.5)
@@ -153,6 +160,7 @@ def test_an_accepted_suspicion_merges_by_the_word_of_the_operator(house: Identit
     ) == [("operator", "operator")]
 
 
+@pytest.mark.slow
 def test_of_shared_and_blocked_identifiers_nothing_is_suspected(house: IdentityHouse) -> None:
     house.add([Seen(f"t{name}", 1.1, user_id=name, anonymous_id="tablet") for name in ("anna", "ben")])
     house.add([Seen("n1", 1.2, anonymous_id="unknown"), Seen("n2", 1.3, anonymous_id="own")])

@@ -212,6 +212,7 @@ def changes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return old, new
 
 
+@pytest.mark.slow
 @given(changes(), st.lists(VALUES, min_size=1, max_size=10))
 def test_what_is_no_major_change_refuses_nothing_that_was_right(
     change: tuple[dict[str, Any], dict[str, Any]], values: list[object]

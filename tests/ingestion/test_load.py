@@ -25,7 +25,8 @@ from tests.ingestion.messages import KEY, LOADED_AT, NOW, House, raw
 # Shares of a load's file operations: before its first table, inside the first group, between its rows and
 # their commit, inside the second group, inside the last. The campaign goes through all of them.
 CRASH_POINTS = [
-    *(0.05, 0.37, 0.45, 0.65, 0.95),
+    *(0.05, 0.65),
+    *(pytest.param(share, marks=pytest.mark.slow) for share in (0.37, 0.45, 0.95)),
     *(pytest.param(step / 50, marks=pytest.mark.long) for step in range(1, 50)),
 ]
 
@@ -375,6 +376,7 @@ def test_a_definition_is_loaded_once_for_each_content(house: House) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_was_loaded_does_not_stay_in_memory(house: House) -> None:
     """dlt keeps exceptions it caught, whose frames once kept every table that had been loaded."""
     for number in range(6):

@@ -78,6 +78,7 @@ def test_a_micro_batch_loads_without_deciding_and_tells_each_day(
     assert newest.asset_materialization.description == "1 new = 0 accepted + 0 duplicates + 1 quarantined"
 
 
+@pytest.mark.slow
 def test_a_backfill_reads_a_range_of_days_again_in_one_run_and_sends_nothing(
     home: Path, log: EventLog, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from orchestration.settings import Settings, utc_now
 from orchestration.warehouse import Warehouse
 from tests.scenarios.house import House
 
-pytestmark = [pytest.mark.scenario, pytest.mark.long]
+pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 WHO_IS_WHO = "select identifier_type, identifier_value, canonical_id from marts.identity_graph order by all"
 WHEN = (

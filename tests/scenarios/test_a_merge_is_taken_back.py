@@ -4,7 +4,7 @@ import pytest
 
 from tests.scenarios.house import TWO_CUSTOMERS, House
 
-pytestmark = [pytest.mark.scenario, pytest.mark.long]
+pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 # No merge may turn one of these into a yes.
 NOES = ("suppressed", "withdrawn", "pending_double_opt_in")

@@ -178,6 +178,7 @@ def test_the_summary_says_what_happened_and_where_to_look(first_run: FirstRun) -
     assert re.search(r"(\d+) of \1 checks passed", first_run.stderr)
 
 
+@pytest.mark.slow
 def test_a_second_run_sends_nothing_and_says_so(house: House) -> None:
     before = house.event_counts()
 

@@ -13,7 +13,7 @@ import pytest
 from tests.scenarios.house import House, with_own_project
 
 # a house of its own and several runs for each bad input: minutes, so part of `make test-all`
-pytestmark = [pytest.mark.scenario, pytest.mark.long]
+pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.scenarios.conftest import SAMPLE_EVENTS, FirstRun
 from tests.scenarios.house import House
 
 # a run and its healing for each moment of death: minutes, so part of `make test-all`
-pytestmark = [pytest.mark.scenario, pytest.mark.long]
+pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 
 def wait_for(condition, what: str, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.scenarios.house import House
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 A_MEMBER_AT_THE_SANDBOX = """
 select memberships.identifier_value, memberships.audience_name
@@ -42,7 +42,6 @@ def test_an_unsubscribed_person_is_removed_and_explain_tells_why(house: House) -
     assert "0 operations" in house.run().stdout
 
 
-@pytest.mark.long
 def test_an_operators_grant_does_not_lift_a_persons_withdrawal(house: House) -> None:
     [(email,)] = house.query(
         "select identifier_value from marts.contact_points where rule = 'withdrawn' and channel = 'email' "

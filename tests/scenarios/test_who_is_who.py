@@ -8,12 +8,11 @@ import pytest
 from tests.scenarios.conftest import FirstRun
 from tests.scenarios.house import PROJECT_ROOT, TWO_CUSTOMERS, House
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 RULES = PROJECT_ROOT / "dbt_project" / "models" / "intermediate" / "identity" / "identity_rules.yml"
 
 
-@pytest.mark.long
 def test_a_held_link_is_reviewed_and_either_answer_counts(house: House) -> None:
     """A device is taken from a customer; the links that are held for it can be accepted or rejected."""
     [(device, user)] = house.query(

@@ -9,7 +9,7 @@ import pytest
 from tests.scenarios.conftest import FirstRun
 from tests.scenarios.house import House, copy_of
 
-pytestmark = [pytest.mark.scenario, pytest.mark.long]
+pytestmark = [pytest.mark.scenario, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

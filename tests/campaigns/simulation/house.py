@@ -24,6 +24,7 @@ from activation.sql_files import read_sql
 from tests.campaigns.simulation.clockwork import Clockwork, StuckError, run_virtually
 from tests.campaigns.simulation.destination import KINDS, Destination, SimulatedAdapter
 from tests.campaigns.simulation.judge import Judge, Rules, Tally
+from tests.memory import memory
 
 LEASE = timedelta(seconds=120)
 HOUR = 3600.0
@@ -384,12 +385,6 @@ def play(seed: int, kind: str) -> Tally:
             return house.play()
         except StuckError as error:
             return Tally(violations=[str(error)])
-
-
-def memory() -> str | None:
-    """A folder in memory where there is one: no power cut is simulated, so nothing need be on a disk."""
-    folder = "/dev/shm"  # noqa: S108 - a fresh folder is made in it
-    return folder if Path(folder).is_dir() else None
 
 
 @cache

@@ -149,6 +149,7 @@ def test_a_missing_manifest_says_what_to_do(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
+@pytest.mark.slow
 def test_replicas_have_other_ids_and_memory_does_not_grow_with_them(tmp_path: Path) -> None:
     """The peak after the third company is that after the first, but for a tenth."""
     script = (

@@ -155,6 +155,7 @@ def test_what_a_topic_holds_is_in_the_warehouse(
     assert (report.accepted, report.by_code) == (20, {"UNREADABLE_MESSAGE": 4})
 
 
+@pytest.mark.slow
 def test_two_consumers_share_a_topic_and_one_takes_over(
     house: House, broker: str, consumers: Callable[[str, str], Consumers]
 ) -> None:
@@ -189,7 +190,13 @@ def kill_and_restart(
     exactly_once(house, 100 * (kills + 1))
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(40, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(3, marks=pytest.mark.slow),
+        pytest.param(40, marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
+    ],
+)
 def test_a_kafka_consumer_that_is_killed_loses_and_doubles_nothing(
     house: House, broker: str, consumers: Callable[[str, str], Consumers], kills: int
 ) -> None:
@@ -235,7 +242,13 @@ def kinesis(url: str, stream: str) -> str:
     return f"kind: kinesis, format: json, stream: {stream}, region: eu-west-1, endpoint_url: '{url}'"
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(40, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(2, marks=pytest.mark.slow),
+        pytest.param(40, marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
+    ],
+)
 def test_a_kinesis_consumer_that_is_killed_loses_and_doubles_nothing(
     house: House, aws: str, consumers: Callable[[str, str], Consumers], kills: int
 ) -> None:

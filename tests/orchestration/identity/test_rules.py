@@ -93,7 +93,7 @@ def test_what_is_wrong_is_said_by_key(tmp_path: Path, path: str, value: Any, sai
 
 
 @pytest.mark.parametrize(
-    "text", ["", "models: []", "models: 7", "a: [", "models: [{name: int_identity_rules}]"]
+    "text", ["", "models: []", "models: 7", "a: [", "a: 1\na: 1", "models: [{name: int_identity_rules}]"]
 )
 def test_a_file_without_rules_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rules.yml"
