@@ -392,7 +392,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_every_stay_is_one_message_whatever_fails(
     steps: list[tuple[frozenset[str], str | None, FaultName | None]],

@@ -61,6 +61,7 @@ def test_what_is_in_flight_ends_and_is_recorded_and_the_next_run_goes_on(
     assert (again.exitcode, done) == (0, [(key, 1) for key in EVERYBODY])
 
 
+@pytest.mark.slow
 def test_what_does_not_answer_within_the_budget_is_left_for_recovery(tmp_path: Path) -> None:
     rules = SandboxRules(seconds_to_commit=3)
     with SandboxServer(tmp_path / "sandbox.sqlite", clock=now, rules=rules) as sandbox:

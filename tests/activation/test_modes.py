@@ -80,7 +80,7 @@ moments = st.lists(
     max_size=4,
 )
 
-OFTEN = {"mirror", "list_remove", "delete"}
+OFTEN = {"mirror", "list_remove"}
 TRIED = [
     pytest.param(mode, marks=() if mode in OFTEN else pytest.mark.slow)
     for mode in sorted(MODES.keys() - {"append"})

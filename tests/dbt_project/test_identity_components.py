@@ -67,7 +67,8 @@ def shapes(size: int) -> dict[str, World]:
     }
 
 
-@pytest.mark.parametrize("most", [600, pytest.param(1_000_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [600, 1_000_000])
 def test_chains_hubs_and_rings_are_resolved_as_the_reference_does(most: int, tmp_path: Path) -> None:
     """Of 6,000 identifiers each: joined whole where that is allowed, else cut at the same link."""
     rules = Rules(KINDS, {"user_id": Limit(1)}, most_identifiers=most)
@@ -79,7 +80,6 @@ def test_chains_hubs_and_rings_are_resolved_as_the_reference_does(most: int, tmp
         assert max(Counter(component for component, _ in found[name].values()).values()) <= most
 
 
-@pytest.mark.slow
 def test_what_is_too_tangled_to_decide_is_held_and_never_joined_wrongly(tmp_path: Path) -> None:
     """Where each link hangs on the one before it, each needs a round: after 60 the rest is held."""
     rules = Rules(KINDS, {"user_id": Limit(2)})

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from activation.ledger import Ledger
 from activation.projection import project
@@ -10,6 +11,7 @@ from tests.dbt_project.dbt_child import run_dbt
 from tests.dbt_project.identity_house import IdentityHouse
 
 
+@pytest.mark.slow
 def test_every_unit_test_of_the_models_passes(tmp_path: Path) -> None:
     """Over a warehouse without a row: unit tests bring their own, and need only the columns."""
     warehouse = IdentityHouse(tmp_path).warehouse

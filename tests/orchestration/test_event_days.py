@@ -106,6 +106,7 @@ def test_a_backfill_reads_a_range_of_days_again_in_one_run_and_sends_nothing(
 
 
 @pytest.mark.usefixtures("log")
+@pytest.mark.slow
 def test_the_sensor_asks_for_one_load_at_a_time(home: Path, instance: dg.DagsterInstance) -> None:
     def ask(cursor: str | None) -> dg.SensorResult:
         found = micro_batches(dg.build_sensor_context(instance=instance, cursor=cursor))

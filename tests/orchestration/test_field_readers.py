@@ -28,6 +28,7 @@ def found(settings: Settings, event: str, *paths: str) -> dict[str, set[tuple[st
 
 
 @pytest.mark.usefixtures("manifest")
+@pytest.mark.slow
 def test_a_total_reaches_the_audiences_of_money_and_their_syncs(settings: Settings) -> None:
     readers = found(settings, "order_completed", "total")
     assert {name for kind, name in readers["reads"] if kind == "audience"} == {

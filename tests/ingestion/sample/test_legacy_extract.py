@@ -44,6 +44,7 @@ def archive(company: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_archive_carries_the_day_of_the_vendors_clock(archive: Path) -> None:
     assert archive.name == "tracking_extract_20101209.zip"
 
