@@ -206,6 +206,11 @@ AMBIGUITY = (
 )  # fmt: skip
 
 GATE = (
+    mutant(
+        "recovery repeats on denials of any age", "claims.py",
+        "if age is None or age > denials_max_age:", NEVER,
+        f"{SAFEGUARDS}::test_on_denials_that_are_too_old_recovery_repeats_removals_and_nothing_else",
+    ),
     mutant("a pause stops nobody", "claims.py", "        if reason is not None:\n", f"        {NEVER}\n", f"{SAFEGUARDS}::test_during_a_pause_nothing_is_claimed_and_nothing_is_lost"),
     mutant(
         "no route sends", "claims.py",
