@@ -214,8 +214,13 @@ def confirm(ledger: Ledger, claimed: ClaimedBatch, *, worker: Worker, clock: Clo
             )
 
 
-def may_send_again(ledger: Ledger, sync: Sync, batch_id: int) -> bool:
-    """Whether the gate would still let every unsettled member of a stranded batch pass."""
+def may_send_again(
+    ledger: Ledger, sync: Sync, batch_id: int, *, denials_max_age: timedelta, now: datetime
+) -> bool:
+    """Whether the gate would still let every unsettled member of a stranded batch pass.
+
+    What brings something to people needs denials that are as young as for a claim.
+    """
     with ledger.read() as connection:
         transaction = Transaction(connection, 0)
         (sync_run_id,) = connection.execute(
@@ -225,6 +230,16 @@ def may_send_again(ledger: Ledger, sync: Sync, batch_id: int) -> bool:
             gate.freeze_reason(transaction, sync.name, sync_run_id=sync_run_id)
             or gate.current_route(transaction, sync.name) != "live"
         ):
+            return False
+        writes = connection.execute(
+            "select 1 from operations where batch_id = ? and lane = ? and state in ('in_flight', 'in_doubt')"
+            " limit 1",
+            (batch_id, WRITES),
+        ).fetchone()
+        if writes is None:
+            return True
+        age = gate.denials_age(transaction, now)
+        if age is None or age > denials_max_age:
             return False
         denied = connection.execute(
             read_sql("denied_members"), {"batch_id": batch_id, "channel": sync.channel}

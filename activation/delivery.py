@@ -351,7 +351,16 @@ class _Sender:
         return (
             self._key_is_alive(doubt.batch.first_sent_at)
             and doubt.sends < self._engine.patience.unknown_attempts
-            and may_send_again(self._ledger, self._sync, doubt.batch.batch_id)
+            and self._gate_lets_pass(doubt)
+        )
+
+    def _gate_lets_pass(self, doubt: _Doubt) -> bool:
+        return may_send_again(
+            self._ledger,
+            self._sync,
+            doubt.batch.batch_id,
+            denials_max_age=self._engine.patience.denials_max_age,
+            now=self._engine.clock(),
         )
 
     def _key_is_alive(self, first_sent_at: datetime) -> bool:
@@ -360,9 +369,7 @@ class _Sender:
 
     def _list_as_in_doubt(self, doubt: _Doubt) -> None:
         """Say in the ledger why a batch of a former run has no answer and will have none."""
-        knows_keys = self._can.idempotency_lifetime is not None and may_send_again(
-            self._ledger, self._sync, doubt.batch.batch_id
-        )
+        knows_keys = self._can.idempotency_lifetime is not None and self._gate_lets_pass(doubt)
         if doubt.sends or (doubt.batch.is_listed and not knows_keys):
             return
         claimed = self._reclaim(doubt, sends=False)

@@ -235,7 +235,9 @@ class LedgerMachine(RuleBasedStateMachine):
             if batch_id != batch.batch.batch_id:
                 continue
             REACHED["took over"] += 1
-            may_send = claims.may_send_again(self.ledger, self.sync, batch_id)
+            may_send = claims.may_send_again(
+                self.ledger, self.sync, batch_id, denials_max_age=LIMITS.denials_max_age, now=self.now
+            )
             assert may_send == self._may_send(batch)
             REACHED["sent again" if may_send else "kept back"] += 1
             heir = claims.reclaim(self.ledger, self.sync, batch_id, token=token, worker=WORKER, now=self.now)
@@ -384,7 +386,7 @@ def _hash(payload: str | None) -> str:
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [(100, 40), pytest.param(500, 50, marks=[pytest.mark.long, pytest.mark.timeout(1500)])],
+    [(200, 40), pytest.param(500, 50, marks=[pytest.mark.long, pytest.mark.timeout(1500)])],
 )
 def test_in_whatever_order_the_ledger_agrees_with_a_plain_dict(examples: int, steps: int) -> None:
     REACHED.clear()

@@ -189,18 +189,34 @@ def test_during_a_pause_nothing_is_claimed_and_nothing_is_lost(world: World) -> 
     assert world.states() == {"a": "planned"}
 
 
+def may_repeat(world: World, batch_id: int) -> bool:
+    return claims.may_send_again(
+        world.ledger, world.sync(), batch_id, denials_max_age=timedelta(hours=24), now=world.time()
+    )
+
+
 @pytest.mark.parametrize("is_paused", [True, False], ids=["pause", "route"])
 def test_in_a_pause_or_on_another_route_recovery_sends_nothing(world: World, *, is_paused: bool) -> None:
     write_intents(world, *planned("a"))
     batch_id = claimed(world).batch.batch_id
-    assert claims.may_send_again(world.ledger, world.sync(), batch_id)
+    assert may_repeat(world, batch_id)
 
     if is_paused:
         gate.freeze(world.ledger, "*", reason="r", set_by="s", now=world.time())
     else:
         gate.append_route(world.ledger, "to_sandbox", "legacy", reason="r", set_by="s", now=world.time())
 
-    assert not claims.may_send_again(world.ledger, world.sync(), batch_id)
+    assert not may_repeat(world, batch_id)
+
+
+def test_on_denials_that_are_too_old_recovery_repeats_removals_and_nothing_else(world: World) -> None:
+    """Somebody may have opted out since they were read; the removal of who did must not wait for that."""
+    write_intents(world, *planned("a"), *planned("b", kind=OperationKind.REMOVE))
+    removal, addition = claimed(world).batch.batch_id, claimed(world).batch.batch_id
+
+    world.time.now += timedelta(hours=25)
+
+    assert (may_repeat(world, removal), may_repeat(world, addition)) == (True, False)
 
 
 def test_a_key_has_one_open_operation_at_most(world: World) -> None:

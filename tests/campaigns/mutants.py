@@ -206,6 +206,11 @@ AMBIGUITY = (
 )  # fmt: skip
 
 GATE = (
+    mutant(
+        "recovery repeats on denials of any age", "claims.py",
+        "if age is None or age > denials_max_age:", NEVER,
+        f"{SAFEGUARDS}::test_on_denials_that_are_too_old_recovery_repeats_removals_and_nothing_else",
+    ),
     mutant("a pause stops nobody", "claims.py", "        if reason is not None:\n", f"        {NEVER}\n", f"{SAFEGUARDS}::test_during_a_pause_nothing_is_claimed_and_nothing_is_lost"),
     mutant(
         "no route sends", "claims.py",
@@ -367,7 +372,6 @@ DESTINATIONS = (
     mutant("what is given up is asked all the same", "room.py", "if self.breaker.given_up is not None:", NEVER, f"{CONCURRENCY}::test_every_sync_of_a_destination_that_is_given_up_waits_for_the_next_run"),
     mutant("more requests at once than it takes", "room.py", "elif self.breaker.waits_for_probe or self._in_flight >= self._slots:", "elif self.breaker.waits_for_probe:", f"{CONCURRENCY}::test_all_syncs_of_a_destination_share_its_requests_in_flight"),
     mutant("its rate limit is not asked", "room.py", "elif wait := self._windows.admit(now):", "elif (wait := self._windows.admit(now)) and False:", f"{CONCURRENCY}::test_all_syncs_of_a_destination_share_its_rate_windows"),
-    mutant("a run that is asked to stop goes on claiming", "room.py", "                if self._stop.asked is not None:\n", f"                {NEVER}\n", f"{CONCURRENCY}::test_a_sync_that_waits_for_its_limit_is_stopped_at_once"),
     mutant("a batch that was cancelled keeps its place", "delivery.py", "except BaseException:  # a cancelled", "except Exception:  # a cancelled", f"{CONCURRENCY}::test_a_task_that_is_cancelled_from_within_ends_the_run_and_nobody_waits_for_it"),
     mutant("a sync that was cancelled says nothing", "together.py", "except BaseException as error:  # whoever", "except GeneratorExit as error:  # whoever", f"{CONCURRENCY}::test_a_task_that_is_cancelled_from_within_ends_the_run_and_nobody_waits_for_it"),
     mutant("a sync starts although its former failed", "together.py", "        if former is not None:\n", f"        {NEVER}\n", f"{CONCURRENCY}::test_a_sync_whose_former_did_not_end_well_is_not_started_and_says_so"),

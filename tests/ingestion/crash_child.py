@@ -26,7 +26,7 @@ def main() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
-    house.load(batch_lines=7, group_bytes=2_500)
+    house.load(makes_tables=True, batch_lines=7, group_bytes=2_500)
     sys.stdout.write(f"{seen}\n")
 
 

@@ -223,7 +223,7 @@ def test_nothing_is_written_outside_the_given_folders(house: House, tmp_path: Pa
     home.mkdir()
     script = (
         "import sys; from pathlib import Path; from tests.ingestion.messages import House, raw\n"
-        "house = House(Path(sys.argv[1])); house.receive(raw()); house.load()"
+        "house = House(Path(sys.argv[1])); house.receive(raw()); house.load(makes_tables=True)"
     )
     shared_data = Path("/var/dlt")
     before = shared_data.exists()
@@ -253,7 +253,7 @@ from tests.ingestion.messages import House
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 try:
-    House(Path(sys.argv[1])).load()
+    House(Path(sys.argv[1])).load(makes_tables=True)
 except IngestionError as error:
     print(error)
 """

@@ -57,6 +57,7 @@ def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def load(house: House, archive: Path, **options: Any) -> LegacyLoadReport:
+    house.furnish()
     return load_extract(
         archive,
         warehouse=house.warehouse,
