@@ -47,7 +47,7 @@ test-slow: install-dev ## the tests that take too long for `make test`, as CI ru
 	$(BIN)/python -m pytest -n 2 --dist load --timeout 900 -m "slow and not long"
 
 test-all: install-dev ## all of these and the long campaigns
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --timeout 900
 
 lint: install-dev ## ruff, mypy --strict, import-linter, contracts, identity rules, owners, sqlfluff, dbt parse
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ ENOUGH = 8 * 1024**3  # what all tests together leave is a quarter of it
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
-    """Files in memory where there is room: the tests wait for a hundred thousand writes to reach a disk else.
+    """Files in memory where there is room: the tests need not wait for a disk.
 
     No test cuts the power, so nothing need outlive the machine. A TMPDIR that was set is kept.
     """
