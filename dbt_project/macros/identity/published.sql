@@ -44,7 +44,8 @@
         identifier_key,
         canonical_id,
         is_anchor,
-        anchor_received_at
+        anchor_received_at,
+        build_number
     from {{ identity_table('int_identity_assignments') }}
     where build_id in (select former_build_id from {{ ref('int_identity_build_begun') }})
     {%- else -%}
@@ -52,7 +53,8 @@
         cast(null as {{ dbt.type_string() }}) as identifier_key,
         cast(null as {{ dbt.type_string() }}) as canonical_id,
         cast(null as boolean) as is_anchor,
-        cast(null as timestamp) as anchor_received_at
+        cast(null as timestamp) as anchor_received_at,
+        cast(null as bigint) as build_number
     where 1 = 0
     {%- endif -%}
 {%- endmacro %}

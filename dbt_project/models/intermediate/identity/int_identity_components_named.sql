@@ -41,13 +41,14 @@ founders as (
 
 ),
 
--- of several published ids in one component the one of the identifier received first stands
+-- of several published ids in one component the one of the identifier received first stands; of two received at
+-- one moment, the one that she has borne for longer
 standing_ids as (
 
     {{ deduplicate(
         '(select * from ids_placed where component in (select component from founders)) as ids_somewhere',
         'component',
-        'anchor_received_at, canonical_id'
+        'anchor_received_at, first_published_in, canonical_id'
     ) }}
 
 ),

@@ -63,6 +63,18 @@ anchors as (
 
 ),
 
+-- whoever gives an id gives it an anchor
+first_published as (
+
+    select
+        canonical_id,
+        min(build_number) as first_published_in
+    from published_of_touched
+    where is_anchor
+    group by canonical_id
+
+),
+
 current_assignments as (
 
     {{ deduplicate('published_to_place', 'identifier_key', 'build_number desc') }}
@@ -75,8 +87,11 @@ anchors_with_component as (
         anchors.canonical_id,
         anchors.identifier_key as anchor_key,
         anchors.anchor_received_at,
+        first_published.first_published_in,
         components.component
     from anchors
+    inner join first_published
+        on anchors.canonical_id = first_published.canonical_id
     left join components
         on anchors.identifier_key = components.node
 
@@ -133,18 +148,20 @@ placed as (
             as component,
         anchors_with_component.anchor_key,
         anchors_with_component.anchor_received_at,
+        anchors_with_component.first_published_in,
         anchors_with_component.component is null as is_anchor_gone
     from anchors_with_component
     left join best_places_without_anchor
         on anchors_with_component.canonical_id = best_places_without_anchor.canonical_id
     {% if by_delta %}
     union all
-    -- the ids that the last build gave have a place only now
+    -- the ids that the last build gave have a place only now; one to which it gave another anchor is placed above
     select
         published_since.canonical_id,
         components.component,
         published_since.identifier_key as anchor_key,
         published_since.anchor_received_at,
+        published_since.build_number as first_published_in,
         false as is_anchor_gone
     from published_since
     inner join components
