@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from activation import gate
-from activation.adapters.base import Batch, Operation, OperationKind
+from activation.adapters.base import KINDS, Batch, Operation, OperationKind
 from activation.config import Sync
 from activation.errors import LedgerCorruptError
 from activation.ledger import Ledger, Transaction
@@ -18,6 +19,20 @@ LEAVING = frozenset({OperationKind.REMOVE.value, OperationKind.ERASE.value})  # 
 TOO_LATE = "too_late"  # what claim_candidates says of a message whose time is over
 ROW_OVERHEAD_BYTES = 64  # what the wire format puts around a row, at most
 FRESH = timedelta(seconds=1)  # an attempt that was noted longer ago is noted anew before it is made
+
+
+class _Candidate(NamedTuple):
+    """A row of claim_candidates; `forbidden` says why it may not leave, if it may not."""
+
+    operation_number: int
+    operation_id: str
+    operation: str
+    destination_key: str
+    payload: str | None
+    canonical_id: str | None
+    attempts: int
+    forbidden: str | None
+    identifier_key: str | None
 
 
 @dataclass(frozen=True)
@@ -170,10 +185,7 @@ def reclaim(
         idempotency_key,
         run_number,
         sync.target,
-        tuple(
-            Operation(identity, OperationKind(kind), key, payload)
-            for _, identity, kind, key, payload in members
-        ),
+        tuple(Operation(identity, KINDS[kind], key, payload) for _, identity, kind, key, payload in members),
     )
     return ClaimedBatch(
         batch,
@@ -251,7 +263,7 @@ def _claim_lane(
     transaction: Transaction, sync: Sync, lane: int, *, worker: Worker, limits: Limits, now: datetime
 ) -> ClaimedBatch | None:
     while True:
-        candidates = transaction.execute(
+        rows = transaction.execute(
             read_sql("claim_candidates"),
             {
                 "sync_name": sync.name,
@@ -261,18 +273,19 @@ def _claim_lane(
                 "limit": limits.max_rows,
             },
         ).fetchall()
+        candidates = [_Candidate._make(row) for row in rows]
         if not candidates:
             return None
-        if any(row[7] for row in candidates):
+        if any(row.forbidden for row in candidates):
             _close_forbidden(transaction, sync, candidates, now)
-        allowed = [row for row in candidates if row[7] is None]
+        allowed = [row for row in candidates if row.forbidden is None]
         if allowed:
             members = _within_bytes(allowed, limits.max_bytes)
             return _open_batch(transaction, sync, members, worker=worker, now=now)
 
 
 def _close_forbidden(
-    transaction: Transaction, sync: Sync, candidates: list[tuple[object, ...]], now: datetime
+    transaction: Transaction, sync: Sync, candidates: list[_Candidate], now: datetime
 ) -> None:
     """End what may not leave: suppressed, or expired if it is too late, and then its occurrence is over."""
     moment, seq = to_micros(now), transaction.ledger_seq
@@ -280,39 +293,50 @@ def _close_forbidden(
         "update operations set state = ?, is_open = null, reason = ?, payload = null,"
         " finished_at = ?, ledger_seq = ? where operation_number = ?",
         [
-            ("expired" if row[7] == TOO_LATE else "suppressed", row[7], moment, seq, row[0])
+            (
+                "expired" if row.forbidden == TOO_LATE else "suppressed",
+                row.forbidden,
+                moment,
+                seq,
+                row.operation_number,
+            )
             for row in candidates
-            if row[7]
+            if row.forbidden
         ],
     )
     transaction.connection.executemany(
         read_sql("occurrence_note"),
-        [(sync.name, row[3], row[5], row[8], moment, seq) for row in candidates if row[7] == TOO_LATE],
+        [
+            (sync.name, row.destination_key, row.canonical_id, row.identifier_key, moment, seq)
+            for row in candidates
+            if row.forbidden == TOO_LATE
+        ],
     )
     transaction.touch_open_runs(sync.name)
 
 
-def _within_bytes(candidates: list[tuple[object, ...]], max_bytes: int) -> list[tuple[object, ...]]:
+def _within_bytes(candidates: list[_Candidate], max_bytes: int) -> list[_Candidate]:
     """The longest head that fits into the destination's byte limit; always at least one."""
     size = 0
     for position, row in enumerate(candidates):
-        size += len(str(row[3]).encode()) + len(str(row[4] or "").encode()) + ROW_OVERHEAD_BYTES
+        size += len(row.destination_key.encode()) + len((row.payload or "").encode()) + ROW_OVERHEAD_BYTES
         if size > max_bytes and position > 0:
             return candidates[:position]
     return candidates
 
 
 def _open_batch(
-    transaction: Transaction, sync: Sync, members: list[tuple[object, ...]], *, worker: Worker, now: datetime
+    transaction: Transaction, sync: Sync, members: list[_Candidate], *, worker: Worker, now: datetime
 ) -> ClaimedBatch:
     # An operation that a destination put off by itself (it counts as an attempt) needs a new key: the old
     # one would be answered from memory.
-    key = hashlib.sha256(",".join(f"{row[1]}:{row[6]}" for row in members).encode()).hexdigest()
-    numbers = tuple(int(str(row[0])) for row in members)
+    members_text = ",".join([f"{row.operation_id}:{row.attempts}" for row in members])
+    key = hashlib.sha256(members_text.encode()).hexdigest()
+    numbers = tuple(row.operation_number for row in members)
     (sync_run_id, run_number) = transaction.execute(
         "select operations.sync_run_id, sync_runs.run_number from operations"
         " inner join sync_runs on sync_runs.sync_run_id = operations.sync_run_id where operation_number = ?",
-        (members[0][0],),
+        (numbers[0],),
     ).fetchone()
     (batch_id,) = transaction.execute(
         "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until,"
@@ -328,7 +352,7 @@ def _open_batch(
         read_sql("claim_update"),
         {
             "sync_name": sync.name,
-            "lane": REMOVALS if members[0][2] in LEAVING else WRITES,
+            "lane": REMOVALS if members[0].operation in LEAVING else WRITES,
             "batch_id": batch_id,
             "first": numbers[0],
             "last": numbers[-1],
@@ -346,16 +370,13 @@ def _open_batch(
         transaction.connection.executemany(
             "insert into cap_uses values (?, ?, ?, ?) on conflict do nothing",
             [
-                (row[1], sync.channel, row[5], to_micros(now))
+                (row.operation_id, sync.channel, row.canonical_id, to_micros(now))
                 for row in members
-                if row[5] and row[2] not in LEAVING
+                if row.canonical_id and row.operation not in LEAVING
             ],
         )
     operations = tuple(
-        Operation(
-            str(row[1]), OperationKind(str(row[2])), str(row[3]), None if row[4] is None else str(row[4])
-        )
-        for row in members
+        Operation(row.operation_id, KINDS[row.operation], row.destination_key, row.payload) for row in members
     )
     batch = Batch(batch_id, key, run_number, sync.target, operations)
     return ClaimedBatch(batch, str(sync_run_id), numbers, 1, 1, now, keeps_payloads=sync.undo_days > 0)

@@ -24,7 +24,7 @@ from activation.ledger import Ledger
 from activation.outcomes import record
 from activation.outside import Delivery, Engine, OpenDestination, open_room
 from activation.receipts import believed
-from activation.room import Failure, Room, RoomClosedError
+from activation.room import Entry, Failure, Room, RoomClosedError
 from activation.stopping import StopExpiredError
 
 SAFE_SHARE_OF_LIFETIME = 0.8  # a key is not trusted to the last minute of its life
@@ -166,33 +166,33 @@ class _Sender:
             # what was on its way when its worker died may only now be done
             settled_at = doubt.batch.last_sent_at + self._can.read_back_settles
             await self._engine.pause(settled_at - self._engine.clock())
-        era = await self._enter()
-        if era is None:
+        entry = await self._enter()
+        if entry is None:
             return None
         claimed = None
         if self._may_send_again(doubt) == may_send:  # the gate may have changed while we waited
             claimed = self._reclaim(doubt, sends=may_send)
         if claimed is None:
-            self._room.leave(era, is_unsent=True)
+            self._room.leave(entry, is_unsent=True)
             return None
         self._engine.at("in_recovery")
         before = doubt.outcomes or _unknown(claimed, "no_answer")
         if may_send and not self._may_send_again(doubt):  # what counts is the gate when it became ours
-            self._room.leave(era, is_unsent=True)
+            self._room.leave(entry, is_unsent=True)
             self._record(claimed, before)
             return None
         if may_send:
-            return await self._send(claimed, era, sends=doubt.sends, before=before)
-        await self._look(claimed, era, doubt, is_last_look=is_last_look)
+            return await self._send(claimed, entry, sends=doubt.sends, before=before)
+        await self._look(claimed, entry, doubt, is_last_look=is_last_look)
         return None
 
-    async def _look(self, claimed: ClaimedBatch, era: int, doubt: _Doubt, *, is_last_look: bool) -> None:
+    async def _look(self, claimed: ClaimedBatch, entry: Entry, doubt: _Doubt, *, is_last_look: bool) -> None:
         """Read back what became of a batch, and record as much of it as can be believed."""
-        answers = await self._answer(self._adapter.read_back(claimed.batch), era)
+        answers = await self._answer(self._adapter.read_back(claimed.batch), entry)
         if answers is None:
             return
         is_down = all(answer.kind is OutcomeKind.UNKNOWN for answer in answers)
-        self._room.leave(era, failure=Failure.told_by(answers) if is_down else None)
+        self._room.leave(entry, failure=Failure.told_by(answers) if is_down else None)
         if is_last_look:
             answers = [
                 read if sent.kind is OutcomeKind.UNKNOWN and read.kind is OutcomeKind.DELIVERED else sent
@@ -229,11 +229,11 @@ class _Sender:
             self._spawn(self._settle_one(overdue[0]))
             return
         self._nothing_due_before = None
-        era = await self._enter()
-        if era is None:
+        entry = await self._enter()
+        if entry is None:
             return
         if self._must_be_alone:
-            self._room.leave(era, is_unsent=True)
+            self._room.leave(entry, is_unsent=True)
             return
         self._engine.at("before_claim")
         taken = claim(
@@ -245,15 +245,15 @@ class _Sender:
             sync_run_id=sync_run_id,
         )
         if taken.claimed is None:
-            self._room.leave(era, is_unsent=True)
+            self._room.leave(entry, is_unsent=True)
             self.result.stopped = taken.stopped
             self._nothing_due_before = taken.wait_until
             return
         self._engine.at("after_in_flight")
-        self._spawn(self._send_one(taken.claimed, era, rows=self._rows))
+        self._spawn(self._send_one(taken.claimed, entry, rows=self._rows))
 
-    async def _send_one(self, claimed: ClaimedBatch, era: int, *, rows: int) -> None:
-        doubt = await self._send(claimed, era, sends=0, rows=rows)
+    async def _send_one(self, claimed: ClaimedBatch, entry: Entry, *, rows: int) -> None:
+        doubt = await self._send(claimed, entry, sends=0, rows=rows)
         if doubt is not None:
             self._doubts.append(doubt)
 
@@ -265,7 +265,7 @@ class _Sender:
     async def _send(
         self,
         claimed: ClaimedBatch,
-        era: int,
+        entry: Entry,
         *,
         sends: int,
         rows: int | None = None,
@@ -279,7 +279,7 @@ class _Sender:
         """
         self._engine.at("before_write")
         try:
-            outcomes = await self._answer(self._deliver(claimed, before), era)
+            outcomes = await self._answer(self._deliver(claimed, before), entry)
         except _UnsentError as error:
             self._record(claimed, error.known)
             return None
@@ -291,10 +291,10 @@ class _Sender:
         if _is_refused_whole(outcomes) and len(outcomes) > 1:
             self._rows = max(1, len(outcomes) // 2)
             split = Outcome(OutcomeKind.DEFERRED, "split", timedelta(0), concerns_batch=True)
-            self._room.leave(era)
+            self._room.leave(entry)
             self._record(claimed, [split] * len(outcomes))
             return None
-        self._leave(era, outcomes)
+        self._leave(entry, outcomes)
         is_unknown = self._record(claimed, outcomes)
         self._engine.at("after_outcome")
         if rows == self._rows and not all(map(_failed_whole, outcomes)):
@@ -322,10 +322,10 @@ class _Sender:
             raise _UnsentError(before)
         return await self._adapter.deliver(claimed.batch)
 
-    def _leave(self, era: int, outcomes: Sequence[Outcome]) -> None:
+    def _leave(self, entry: Entry, outcomes: Sequence[Outcome]) -> None:
         """Leave the room, and tell it what the answer says about the destination."""
         is_down = all(map(_failed_whole, outcomes))
-        self._room.leave(era, failure=Failure.told_by(outcomes) if is_down else None)
+        self._room.leave(entry, failure=Failure.told_by(outcomes) if is_down else None)
         if any(outcome.stops_destination for outcome in outcomes):
             self._room.close(reason_of(outcomes))
 
@@ -388,7 +388,7 @@ class _Sender:
             sends=sends,
         )
 
-    async def _enter(self) -> int | None:
+    async def _enter(self) -> Entry | None:
         """Wait for room; None when the destination or the run is stopped, and then it is noted so."""
         try:
             return await self._room.enter()
@@ -396,7 +396,7 @@ class _Sender:
             self.result.stopped = str(closed)
             return None
 
-    async def _answer(self, answer: Awaitable[Sequence[Outcome]], era: int) -> Sequence[Outcome] | None:
+    async def _answer(self, answer: Awaitable[Sequence[Outcome]], entry: Entry) -> Sequence[Outcome] | None:
         """The answer, or None when the run's end does not wait for it: then it stays in flight."""
         try:
             return await self._engine.stop.within_budget(answer)
@@ -404,7 +404,7 @@ class _Sender:
             self.result.stopped = self._engine.stop.reason
             return None
         except BaseException:  # a cancelled one too: the others must not wait for its place
-            self._room.leave(era, is_unsent=True)
+            self._room.leave(entry, is_unsent=True)
             raise
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

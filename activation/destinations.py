@@ -6,7 +6,7 @@ from pathlib import Path
 
 from activation.adapters.base import Surroundings
 from activation.config import Destination
-from activation.limits import RateWindows, SharedRateWindows
+from activation.limits import GRAIN, RateWindows, SharedRateWindows
 from activation.outside import OpenDestination
 from activation.sandbox.server import SandboxServer
 from activation.times import Clock
@@ -50,8 +50,8 @@ class Destinations:
     def _windows(self, destination: Destination) -> RateWindows | SharedRateWindows:
         rates = destination.capabilities.rates
         if self._rates_folder is None:
-            return RateWindows(rates)
-        shared = SharedRateWindows(self._rates_folder / f"{destination.name}.sqlite", rates)
+            return RateWindows(rates, margin=GRAIN)
+        shared = SharedRateWindows(self._rates_folder / f"{destination.name}.sqlite", rates, margin=GRAIN)
         self._stack.callback(shared.close)
         return shared
 

@@ -125,7 +125,7 @@ async def listed_keys(sync: Sync, destination: OpenDestination, room: Room | Non
     """The keys that the destination says it has, in a mode that takes all; else none."""
     if not sync.mode.takes_all:
         return ()
-    era = None if room is None else await room.enter()
+    entry = None if room is None else await room.enter()
     failure: Failure | None = None
     try:
         return tuple(await destination.adapter.list_members(sync.target))
@@ -136,8 +136,8 @@ async def listed_keys(sync: Sync, destination: OpenDestination, room: Room | Non
             f"sync {sync.name!r} was not planned. It is tried again with the next run."
         ) from error
     finally:
-        if room is not None and era is not None:
-            room.leave(era, failure=failure)
+        if room is not None and entry is not None:
+            room.leave(entry, failure=failure)
 
 
 @dataclass

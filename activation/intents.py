@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from activation.adapters.base import OperationKind
 from activation.config import Sync
@@ -14,8 +15,7 @@ from activation.sql_files import read_sql
 from activation.times import to_micros
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedOperation:
+class PlannedOperation(NamedTuple):
     """One line of a plan. `payload` is None for what leaves; its hash is then the acknowledged one.
 
     `lives_micros` is how long from now on a message may still leave; None where the operation never expires.
@@ -325,21 +325,28 @@ def _intent_rows(
     now: datetime,
     expiries: Mapping[str, int],
 ) -> Iterable[tuple[object, ...]]:
-    moment = to_micros(now)
+    moment, sync_name, sync_run_id = to_micros(now), sync.name, run.sync_run_id
+    of_kind = {
+        kind: (
+            kind.value,
+            0 if kind in (OperationKind.REMOVE, OperationKind.ERASE) else 1,
+            int(sync.mode.holds_after(kind)),
+        )
+        for kind in OperationKind
+    }
     for operation in operations:
-        counts[operation.kind] += 1
+        kind, destination_key = operation.kind, operation.destination_key
+        counts[kind] += 1
         expires_at = None
         if operation.lives_micros is not None:
             expires_at = moment + operation.lives_micros
-            expires_at = min(expires_at, expiries.get(operation.destination_key, expires_at))
+            expires_at = min(expires_at, expiries.get(destination_key, expires_at))
         yield (
-            operation_id(sync.name, operation, occurrence),
-            run.sync_run_id,
-            sync.name,
-            operation.kind.value,
-            0 if operation.kind in (OperationKind.REMOVE, OperationKind.ERASE) else 1,
-            int(sync.mode.holds_after(operation.kind)),
-            operation.destination_key,
+            operation_id(sync_name, operation, occurrence),
+            sync_run_id,
+            sync_name,
+            *of_kind[kind],
+            destination_key,
             operation.canonical_id,
             operation.identifier_key,
             operation.payload,

@@ -10,7 +10,7 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
-from activation.adapters.base import OperationKind
+from activation.adapters.base import KINDS
 from activation.config import Sync
 from activation.errors import ProjectionError
 from activation.guards import FormerRun, GuardStop, Planned, SourceState, full_because, stops
@@ -179,13 +179,7 @@ def planned_operations(
     while rows := cursor.fetchmany(FETCH_ROWS):
         for kind, destination_key, canonical_id, identifier_key, payload, payload_hash, lives in rows:
             yield PlannedOperation(
-                OperationKind(kind),
-                destination_key,
-                canonical_id,
-                identifier_key,
-                payload,
-                payload_hash,
-                lives_micros=lives,
+                KINDS[kind], destination_key, canonical_id, identifier_key, payload, payload_hash, lives
             )
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from activation.adapters.base import (
+    KINDS,
     Batch,
     Capabilities,
     Operation,
-    OperationKind,
     Outcome,
     OutcomeKind,
     Receipt,
@@ -83,7 +83,7 @@ def awaited_batch(ledger: Ledger, batch_id: int, *, with_doubtful: bool) -> Awai
     members = tuple(
         Awaited(
             number,
-            Receipt(text, Operation(identity, OperationKind(kind), destination_key, payload)),
+            Receipt(text, Operation(identity, KINDS[kind], destination_key, payload)),
             doubt=(reason or "") if state == "in_doubt" else None,
         )
         for number, identity, kind, destination_key, payload, text, state, reason in rows

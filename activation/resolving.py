@@ -233,7 +233,7 @@ async def _ask(
     An answer that concerns the whole request, and tells nothing of its rows, counts as a failure.
     """
     try:
-        era = await room.enter()
+        entry = await room.enter()
     except RoomClosedError as closed:
         result.stopped = str(closed)
         return None
@@ -244,11 +244,11 @@ async def _ask(
         result.stopped = engine.stop.reason
         return None
     except Exception:
-        room.leave(era, is_unsent=True)
+        room.leave(entry, is_unsent=True)
         raise
     is_down = all(
         answer.concerns_batch and answer.kind in (OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN)
         for answer in answers
     )
-    room.leave(era, failure=Failure.told_by(answers) if is_down and answers else None)
+    room.leave(entry, failure=Failure.told_by(answers) if is_down and answers else None)
     return answers

@@ -15,11 +15,17 @@ from activation.stopping import Stop
 from activation.times import Clock
 
 
+FEW_ANSWERS = 100  # how quick a destination can be is not known sooner
+
+
 class Windows(Protocol):
     """Rate windows: of this process, or shared with others."""
 
     def admit(self, now: datetime) -> timedelta:
         """Zero if a request may leave now, and then it counts; else how long to wait before asking again."""
+
+    def arrived(self, admitted_at: datetime, by: datetime) -> None:
+        """The request that was admitted then may have arrived as late as `by`; it counts from that moment."""
 
 
 class RoomClosedError(Exception):
@@ -38,6 +44,14 @@ class Failure:
         """The failure that the outcomes of a request tell of; the longest wait that they ask for counts."""
         asked = [outcome.retry_after for outcome in outcomes if outcome.retry_after is not None]
         return cls(reason_of(outcomes), max(asked, default=None))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One request's place, from `enter` to `leave`; `era` is what the breaker knows it by."""
+
+    era: int
+    admitted_at: datetime
 
 
 class Room:
@@ -65,11 +79,13 @@ class Room:
         self._stop = stop
         self._on_wait = on_wait
         self._in_flight = 0
+        self._answers = 0
+        self._quickest = timedelta.max  # from entering to a good answer
         self._door = asyncio.Lock()
         self._changed = asyncio.Event()
 
-    async def enter(self) -> int:
-        """Wait until one request may leave; `leave` must be told how it ended, with the number given here.
+    async def enter(self) -> Entry:
+        """Wait until one request may leave; `leave` must be told how it ended, with what is given here.
 
         Raises RoomClosedError when the destination is given up or the run is asked to stop.
         """
@@ -88,18 +104,35 @@ class Room:
                     await self._pause(wait, "its rate limit")
                 else:
                     self._in_flight += 1
-                    return self.breaker.enter()
+                    return Entry(self.breaker.enter(), now)
 
-    def leave(self, era: int, *, failure: Failure | None = None, is_unsent: bool = False) -> None:
+    def leave(self, entry: Entry, *, failure: Failure | None = None, is_unsent: bool = False) -> None:
         """A request has ended; `is_unsent`: nothing was there to be sent."""
+        now = self._clock()
         self._in_flight -= 1
         if is_unsent:
-            self.breaker.came_back_unsent(era)
-        elif failure is None:
-            self.breaker.succeeded()
+            self.breaker.came_back_unsent(entry.era)
         else:
-            self.breaker.failed(era, self._clock(), reason=failure.reason, retry_after=failure.retry_after)
+            self._note_arrival(entry, now, is_good=failure is None)
+            if failure is None:
+                self.breaker.succeeded()
+            else:
+                self.breaker.failed(entry.era, now, reason=failure.reason, retry_after=failure.retry_after)
         self._changed.set()
+
+    def _note_arrival(self, entry: Entry, now: datetime, *, is_good: bool) -> None:
+        """Let a request that was slow count from when it may have arrived.
+
+        A destination counts arrivals. Of two requests that left a whole window apart, the first may travel
+        longer, and both count in one. What a request took longer than the quickest, it may have taken on
+        the way there; while few answers are known, all that it took.
+        """
+        took = now - entry.admitted_at
+        if is_good:
+            self._answers += 1
+            self._quickest = min(self._quickest, took)
+        late = took - self._quickest if self._answers >= FEW_ANSWERS else took
+        self._windows.arrived(entry.admitted_at, entry.admitted_at + late)
 
     def close(self, reason: str) -> None:
         """Let nobody in any more in this run: no request can succeed until a person acts."""

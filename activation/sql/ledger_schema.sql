@@ -52,12 +52,20 @@ create index sync_runs_by_ledger_seq on sync_runs (ledger_seq);
 -- The key of a send is its occurrence key, and expires_at is the moment from which on it does not leave any more.
 -- holds says whether acknowledged has the key once this was delivered: 1 for what a mode brings about, 0 for what
 -- takes a key out again.
+-- The checks ask for one value after the other, because SQLite builds the list of an `in` anew for each row of an insert:
+-- that took half of the time.
 create table operations (
     operation_number integer primary key,
     operation_id text not null,
     sync_run_id text not null,
     sync_name text not null,
-    operation text not null check (operation in ('add', 'update', 'remove', 'send', 'erase')),
+    operation text not null check (
+        operation = 'add'
+        or operation = 'update'
+        or operation = 'remove'
+        or operation = 'send'
+        or operation = 'erase'
+    ),
     lane integer not null check (lane in (0, 1)),
     holds integer not null check (holds in (0, 1)),
     destination_key text not null,
@@ -80,7 +88,13 @@ create table operations (
     is_open integer default 1,
     check (
         (is_open is not null)
-        = (state in ('planned', 'deferred', 'in_flight', 'accepted', 'in_doubt'))
+        = (
+            state = 'planned'
+            or state = 'deferred'
+            or state = 'in_flight'
+            or state = 'accepted'
+            or state = 'in_doubt'
+        )
     )
 );
 

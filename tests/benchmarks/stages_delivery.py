@@ -21,7 +21,7 @@ LIMITS = Path(__file__).parent / "limits"
 TO_SANDBOX = "to_sandbox"
 REQUESTS_PER_SECOND = 100
 LIMITED_ROWS_PER_REQUEST = 5
-LIMITED_REQUESTS = 2_000
+LIMITED_REQUESTS = 10_000
 
 
 def measure_sandbox(rows: int) -> None:

@@ -164,11 +164,11 @@ AMBIGUITY = (
     ),
     mutant(
         "the same key carries another body", "claims.py",
-        '",".join(f"{row[1]}:{row[6]}" for row in members)', 'str(members[0][1])', f"{SAFEGUARDS}::test_another_body_has_another_key",
+        '",".join([f"{row.operation_id}:{row.attempts}" for row in members])', 'members[0].operation_id', f"{SAFEGUARDS}::test_another_body_has_another_key",
     ),
     mutant(
         "what was put off comes with the key that it was put off with", "claims.py",
-        'f"{row[1]}:{row[6]}" for row', 'f"{row[1]}" for row', f"{SAFEGUARDS}::test_a_request_that_was_refused_as_a_whole_keeps_its_key_and_a_row_that_was_put_off_gets_another",
+        'f"{row.operation_id}:{row.attempts}" for row', 'f"{row.operation_id}" for row', f"{SAFEGUARDS}::test_a_request_that_was_refused_as_a_whole_keeps_its_key_and_a_row_that_was_put_off_gets_another",
     ),
     mutant(
         "a batch is taken apart while a part of it is unknown", "outcomes.py",

@@ -41,8 +41,8 @@ founders as (
 
 ),
 
--- of several published ids in one component the one of the identifier received first stands; of two received at
--- one moment, the one that she has borne for longer
+-- of several published ids in one component the one of the identifier received first stands; of two
+-- received at one moment, the one that was published first
 standing_ids as (
 
     {{ deduplicate(
