@@ -15,7 +15,7 @@ from activation.times import to_micros
 
 LOCK_WAIT_SECONDS = 0.02  # longer would hold up every other destination
 BUSY = timedelta(milliseconds=20)
-GRAIN = timedelta(milliseconds=4)  # moments are cut to milliseconds, here and perhaps there
+GRAIN = timedelta(milliseconds=2)  # moments are cut to milliseconds, here and perhaps there
 
 
 class RateWindows:

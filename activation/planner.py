@@ -33,7 +33,7 @@ from activation.projection import catch_up
 from activation.sql_files import read_sql
 
 SAMPLES = 5
-FETCH_ROWS = 20_000
+FETCH_ROWS = 5_000
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from activation.ledger import Ledger
 from activation.ledger_store import Connection
 from activation.sql_files import read_sql
 
-CHUNK_ROWS = 50_000
+CHUNK_ROWS = 5_000
 _TEXT, _WHOLE, _TIME = pa.string(), pa.int64(), pa.timestamp("us")
 
 
@@ -34,8 +34,9 @@ class _Part:
 _SYNC_RUNS = _Part(
     "sync_runs",
     (
-        ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT), ("planned_at", _TIME),
-        ("finished_at", _TIME), ("adds", _WHOLE), ("updates", _WHOLE), ("removes", _WHOLE),
+        ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT), ("channel", _TEXT),
+        ("definition_hash", _TEXT), ("planned_at", _TIME), ("finished_at", _TIME),
+        ("adds", _WHOLE), ("updates", _WHOLE), ("removes", _WHOLE),
         ("erases", _WHOLE), ("sends", _WHOLE),
         ("delivered", _WHOLE), ("rejected", _WHOLE), ("suppressed", _WHOLE), ("deferred", _WHOLE),
         ("accepted", _WHOLE), ("in_doubt", _WHOLE), ("ledger_seq", _WHOLE),
@@ -44,13 +45,10 @@ _SYNC_RUNS = _Part(
 _OPERATIONS = _Part(
     "operations",
     (
-        ("operation_id", _TEXT), ("sync_run_id", _TEXT), ("sync_name", _TEXT), ("destination", _TEXT),
-        ("operation", _TEXT), ("holds", _WHOLE), ("destination_key", _TEXT), ("canonical_id", _TEXT),
-        ("identifier_key", _TEXT),
-        ("channel", _TEXT), ("state", _TEXT), ("reason", _TEXT), ("attempts", _WHOLE),
-        ("batch_id", _WHOLE), ("receipt", _TEXT), ("planned_at", _TIME),
-        ("finished_at", _TIME), ("superseded_at", _TIME),
-        ("definition_hash", _TEXT), ("payload_hash", _TEXT), ("ledger_seq", _WHOLE),
+        ("operation_id", _TEXT), ("sync_run_id", _TEXT), ("operation", _TEXT), ("holds", _WHOLE),
+        ("destination_key", _TEXT), ("canonical_id", _TEXT), ("identifier_key", _TEXT), ("state", _TEXT),
+        ("reason", _TEXT), ("attempts", _WHOLE), ("batch_id", _WHOLE), ("receipt", _TEXT),
+        ("finished_at", _TIME), ("superseded_at", _TIME), ("payload_hash", _TEXT), ("ledger_seq", _WHOLE),
     ),
 )  # fmt: skip
 _ATTEMPTS = _Part(

@@ -14,7 +14,6 @@ from activation.breaker import Breaker
 from activation.stopping import Stop
 from activation.times import Clock
 
-
 FEW_ANSWERS = 100  # how quick a destination can be is not known sooner
 
 

@@ -1,23 +1,19 @@
+-- What is the same for all of a run stands in its own row, and is not copied with each operation.
 select
     operations.operation_id,
     operations.sync_run_id,
-    operations.sync_name,
-    sync_runs.destination,
     operations.operation,
     operations.holds,
     operations.destination_key,
     operations.canonical_id,
     operations.identifier_key,
-    sync_runs.channel,
     operations.state,
     operations.reason,
     operations.attempts,
     operations.batch_id,
     operations.receipt,
-    sync_runs.planned_at,
     operations.finished_at,
     operations.superseded_at,
-    sync_runs.definition_hash,
     operations.payload_hash,
     operations.ledger_seq
 from sync_runs

@@ -2,6 +2,8 @@ select
     sync_run_id,
     sync_name,
     destination,
+    channel,
+    definition_hash,
     planned_at,
     finished_at,
     adds,

@@ -4,7 +4,7 @@ using changed_sync_runs
 where sync_runs.sync_run_id = changed_sync_runs.sync_run_id;
 
 insert into activation.sync_runs by name
-select * from changed_sync_runs;
+select * exclude (channel, definition_hash) from changed_sync_runs;
 
 delete from activation.operations
 using changed_operations
@@ -12,9 +12,16 @@ where operations.operation_id = changed_operations.operation_id;
 
 insert into activation.operations by name
 select
-    * exclude (destination_key),
-    sha256(sync_name || ':' || destination_key) as destination_key_hash,
-from changed_operations;
+    changed_operations.* exclude (destination_key),
+    changed_sync_runs.sync_name,
+    changed_sync_runs.destination,
+    changed_sync_runs.channel,
+    changed_sync_runs.planned_at,
+    changed_sync_runs.definition_hash,
+    sha256(changed_sync_runs.sync_name || ':' || changed_operations.destination_key) as destination_key_hash,
+from changed_operations
+inner join changed_sync_runs
+    on changed_sync_runs.sync_run_id = changed_operations.sync_run_id;
 
 insert into activation.attempts by name
 select * from changed_attempts;

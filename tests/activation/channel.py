@@ -50,9 +50,14 @@ class Request:
 
 @dataclass
 class Channel(Adapter):
-    """`answer` makes the outcome of each operation; `requests` is what arrived, in order."""
+    """`answer` makes the outcome of each operation; `requests` is what arrived, in order.
+
+    `on_the_way`: seconds that the n-th request (0, 1, …) travels.
+    """
 
     seconds: float = 1.0
+    on_the_way: Callable[[int], float] = lambda _: 0.0
+    sent: int = 0
     seconds_to_list: float = 0.0
     answer: Callable[[Batch], Sequence[Outcome]] = lambda batch: [DELIVERED] * len(batch.operations)
     requests: list[Request] = field(default_factory=list)
@@ -71,6 +76,10 @@ class Channel(Adapter):
     async def deliver(self, batch: Batch) -> Sequence[Outcome]:
         assert self.is_open
         loop = asyncio.get_running_loop()
+        travels = self.on_the_way(self.sent)
+        self.sent += 1
+        if travels:
+            await asyncio.sleep(travels)
         request = Request(
             loop.time(),
             batch.target.sync_name,

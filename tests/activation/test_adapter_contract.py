@@ -220,7 +220,7 @@ def test_what_is_unknown_is_found_by_reading_back(tmp_path: Path, fault: FaultNa
         async def ask() -> Sequence[Outcome]:
             async with adapter:
                 await adapter.deliver(once)
-                absent = replace(once.operations[0], destination_key="b")
+                absent = once.operations[0]._replace(destination_key="b")
                 return await adapter.read_back(replace(once, operations=(*once.operations, absent)))
 
         assert kinds(asyncio.run(ask())) == [OutcomeKind.DELIVERED, OutcomeKind.DEFERRED]
@@ -238,7 +238,7 @@ def test_a_message_whose_answer_was_lost_is_found_by_its_id(tmp_path: Path, faul
         async def ask() -> Sequence[Outcome]:
             async with adapter:
                 await adapter.deliver(once)
-                another = replace(once.operations[0], operation_id="another")
+                another = once.operations[0]._replace(operation_id="another")
                 return await adapter.read_back(replace(once, operations=(*once.operations, another)))
 
         assert kinds(asyncio.run(ask())) == [OutcomeKind.DELIVERED, OutcomeKind.DEFERRED]

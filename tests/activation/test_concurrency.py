@@ -217,6 +217,18 @@ def test_all_syncs_of_a_destination_share_its_rate_windows(company: Company) -> 
     assert began[-1] == pytest.approx(3.0, abs=0.1)
 
 
+def test_a_request_that_travels_longer_than_the_next_does_not_break_the_limit(company: Company) -> None:
+    """A destination counts arrivals; the first two requests arrive 0.4 s after they left."""
+    channel = Channel(seconds=0.01, on_the_way=lambda number: 0.4 if number < 2 else 0.0)
+    company.add("one", channel.opened(Rate(5, 1.0), concurrency=10))
+
+    company.run()
+
+    arrived = [request.began for request in channel.requests]
+    assert len(arrived) == 10
+    assert all(later - sooner >= 1.0 for sooner, later in zip(arrived, arrived[5:], strict=False)), arrived
+
+
 def test_removals_are_claimed_before_additions_with_several_in_flight(company: Company) -> None:
     channel = Channel()
     company.add("one", channel)

@@ -233,7 +233,7 @@ def test_a_refresh_that_is_behind_adds_and_lifts_nothing(world: World) -> None:
 
 def test_a_cap_holds_back_the_person_and_gives_back_what_was_not_used(world: World) -> None:
     gate.set_cap(world.ledger, "email", max_operations=1, window=timedelta(days=1))
-    same = [replace(operation, canonical_id="one") for operation in planned("a", "b")]
+    same = [operation._replace(canonical_id="one") for operation in planned("a", "b")]
     write_intents(world, *same)
 
     first = take(world, limits=replace(LIMITS, max_rows=1)).claimed
@@ -245,7 +245,7 @@ def test_a_cap_holds_back_the_person_and_gives_back_what_was_not_used(world: Wor
 
 
 def test_a_batch_ends_before_the_byte_limit(world: World) -> None:
-    operations = [replace(operation, payload="x" * 1000) for operation in planned("a", "b", "c")]
+    operations = [operation._replace(payload="x" * 1000) for operation in planned("a", "b", "c")]
     write_intents(world, *operations)
 
     taken = take(world, limits=replace(LIMITS, max_bytes=2500)).claimed

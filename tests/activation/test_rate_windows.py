@@ -7,8 +7,10 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from activation.adapters.base import Rate
-from activation.limits import SharedRateWindows
+from activation.limits import GRAIN, RateWindows, SharedRateWindows
 from activation.sandbox.app import SandboxRules
 from activation.sandbox.server import SandboxServer
 from tests.activation.crash_child import now
@@ -69,6 +71,28 @@ def test_what_a_former_run_sent_counts_in_the_next(tmp_path: Path) -> None:
     waits = SharedRateWindows(path, [Rate(2, 60.0)]).admit(START + 10 * SECOND)
 
     assert waits == timedelta(seconds=50, milliseconds=1)
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_request_counts_from_when_it_may_have_arrived(tmp_path: Path, *, is_shared: bool) -> None:
+    rates = [Rate(2, 60.0)]
+    windows = SharedRateWindows(tmp_path / "channel.sqlite", rates) if is_shared else RateWindows(rates)
+    assert [windows.admit(START + SECOND * second) for second in (0, 1)] == [timedelta(0)] * 2
+
+    windows.arrived(START, START + 10 * SECOND)
+
+    assert windows.admit(START + 20 * SECOND) == timedelta(seconds=41, milliseconds=1)
+    assert windows.admit(START + 62 * SECOND) == timedelta(0)
+    assert windows.admit(START + 63 * SECOND) == timedelta(seconds=7, milliseconds=1)
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_sender_keeps_windows_that_are_longer_by_its_margin(tmp_path: Path, *, is_shared: bool) -> None:
+    rates, path = [Rate(1, 60.0)], tmp_path / "channel.sqlite"
+    windows = SharedRateWindows(path, rates, margin=GRAIN) if is_shared else RateWindows(rates, margin=GRAIN)
+    windows.admit(START)
+
+    assert windows.admit(START) == timedelta(minutes=1, milliseconds=1) + GRAIN
 
 
 def test_a_clock_that_is_put_back_closes_no_window_for_ever(tmp_path: Path) -> None:
