@@ -68,9 +68,10 @@ def try_again(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: d
 
 
 def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: datetime) -> int:
-    """Close what is in doubt without an answer: the next plan acts as if it had not been done.
+    """Close what is in doubt without an answer: the next plan acts as if it might or might not be done.
 
-    A message is given up for good instead: nobody may get it twice because a person tidied up.
+    It sends again what is still wanted, and removes who is not: she may be there. A message is given up for
+    good instead: nobody may get it twice because a person tidied up.
     Batches that still have a worker are left alone, and so is what was accepted and has time to be answered.
     Returns how many operations were closed.
     """
@@ -84,7 +85,7 @@ def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: dat
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name),
         )
         transaction.execute(
-            read_sql("occurrences_given_up"), {"ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
+            read_sql("doubts_given_up"), {"ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
         )
         transaction.execute(
             read_sql("batches_without_receipts"),

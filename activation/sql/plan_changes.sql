@@ -1,6 +1,7 @@
 -- Desired minus acknowledged, as the mode wants it: $on_new, $on_changed, $on_left and $on_opt_out name operations, or
 -- are null where the mode does nothing. A key that is wanted but invalid keeps what it has: it is neither updated nor
--- removed. plan_listed holds what the destination says it has, and nothing unless the mode takes all.
+-- removed. Nobody knows what the destination has of a key whose acknowledged hash is 'unknown': it is changed, or new in a
+-- mode that changes nothing. plan_listed holds what the destination says it has, and nothing unless the mode takes all.
 create or replace temp table plan_changes as
 with
 
@@ -29,7 +30,8 @@ compared as (
         coalesce(plan_desired.payload_hash, plan_acknowledged.payload_hash) as payload_hash,
         plan_desired.destination_key is null as is_left,
         plan_desired.invalid_code is not null as is_invalid,
-        plan_acknowledged.destination_key is null as is_new,
+        plan_acknowledged.destination_key is null
+        or ($on_changed is null and plan_acknowledged.payload_hash = 'unknown') as is_new,
         coalesce(plan_desired.payload_hash <> plan_acknowledged.payload_hash, false) as is_changed,
     from (select * from plan_desired where destination_key is not null) as plan_desired
     full outer join plan_acknowledged

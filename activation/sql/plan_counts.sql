@@ -49,6 +49,7 @@ select
         from plan_desired
         inner join plan_acknowledged
             on plan_acknowledged.destination_key = plan_desired.destination_key
+            and plan_acknowledged.payload_hash <> 'unknown'
             and ($on_changed is null or plan_acknowledged.payload_hash = plan_desired.payload_hash)
         where plan_desired.invalid_code is null
     ) as unchanged,

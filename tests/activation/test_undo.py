@@ -11,7 +11,7 @@ from activation.errors import PlanRefusedError
 from activation.reports import SyncReport
 from activation.resync import resync
 from activation.rollback import roll_back
-from activation.sandbox.faults import Fault
+from activation.sandbox.faults import Fault, FaultName
 from tests.activation.warehouse import Person, withdraw
 from tests.activation.world import World, people
 
@@ -218,11 +218,38 @@ def test_what_was_rejected_is_listed_and_tried_again_when_a_person_says_so(world
     assert len(dead_letters.dead_letters(world.ledger)) == 1
 
 
-def test_what_is_in_doubt_is_closed_by_a_person_and_planned_again(world: World) -> None:
-    """A destination that knows no key and cannot be read: nothing settles it by itself."""
+def make_opaque(world: World) -> None:
+    """The destination knows no key and cannot be read: nothing settles by itself what is in doubt."""
     file = world.folder / "destinations.yml"
     opaque = "idempotency_lifetime_hours: 0\n  can_read_back: false\n  timeout_seconds: 5"
     file.write_text(file.read_text().replace("timeout_seconds: 5", opaque))
+
+
+@pytest.mark.parametrize("mode", ["mirror", "insert", "upsert"])
+@pytest.mark.parametrize("fault", ["server_error", "gateway_error_after_commit"])
+def test_who_may_have_arrived_and_opts_out_is_removed_once_the_doubt_is_closed(
+    world: World, fault: FaultName, mode: str
+) -> None:
+    make_opaque(world)
+    file = world.folder / "syncs" / "to_sandbox.yml"
+    file.write_text(file.read_text().replace("mode: mirror", f"mode: {mode}"))
+    world.members(*people("ann", "bob"))
+    world.sandbox.faults.add(Fault(fault))
+    doubtful = world.run()
+    world.members(*people("bob"))
+    withdraw(world.warehouse, "ann@example.com")
+    dead_letters.give_up(world.ledger, "to_sandbox", reason_code=None, now=world.time())
+
+    closed = world.run()
+    then = world.run()
+
+    assert (doubtful.in_doubt, closed.removes, closed.delivered + closed.rejected) == (2, 1, 2)
+    assert held(world).keys() == {"bob@example.com"}
+    assert then.delivered == 0
+
+
+def test_what_is_in_doubt_is_closed_by_a_person_and_planned_again(world: World) -> None:
+    make_opaque(world)
     world.members(*people("ann"))
     world.sandbox.faults.add(Fault("server_error"))
     doubtful = world.run()

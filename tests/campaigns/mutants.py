@@ -12,6 +12,7 @@ PLANS, PROJECTION, RUNS = (
     f"tests/activation/test_{name}.py" for name in ("plans", "projection", "sync_runs")
 )
 BREAKER, CONCURRENCY = (f"tests/activation/test_{name}.py" for name in ("breaker", "concurrency"))
+UNDO, APPEND = (f"tests/activation/test_{name}.py" for name in ("undo", "append"))
 SAFEGUARDS = "tests/activation/test_safeguards.py"
 SIMULATION = "tests/campaigns/test_delivery_simulation.py"
 NEVER = "if False:"
@@ -194,6 +195,16 @@ AMBIGUITY = (
     mutant(
         "what is put off or in doubt counts as acknowledged", "sql/acknowledge_writes.sql",
         "and state = 'delivered'", "and state in ('delivered', 'deferred', 'in_doubt')", f"{SAFEGUARDS}::test_what_was_put_off_or_has_no_answer_is_not_acknowledged",
+    ),
+    mutant(
+        "who may be there is forgotten once her doubt is closed", "sql/doubts_given_up.sql",
+        "and (operation = 'send' or holds = 1)", "and operation = 'send'",
+        f"{UNDO}::test_who_may_have_arrived_and_opts_out_is_removed_once_the_doubt_is_closed",
+    ),
+    mutant(
+        "a message whose doubt was closed is sent again", "sql/doubts_given_up.sql",
+        "and (operation = 'send' or holds = 1)", "and operation <> 'send' and holds = 1",
+        f"{APPEND}::test_what_is_in_doubt_is_never_sent_again_not_even_when_a_person_closes_it",
     ),
     mutant(
         "a removal that is in doubt counts as done", "sql/acknowledge_removals.sql",
