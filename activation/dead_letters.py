@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from activation.ledger import Ledger
+from activation.adapters.base import Capabilities
+from activation.config import Sync
+from activation.ledger import Ledger, Transaction
 from activation.sql_files import read_sql
 from activation.times import from_micros, to_micros
 
@@ -84,18 +86,55 @@ def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: dat
             " or (state = 'settled' and accepted_at is not null)))",
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name),
         )
-        transaction.execute(
-            read_sql("doubts_given_up"), {"ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
-        )
-        transaction.execute(
-            read_sql("batches_without_receipts"),
-            {"sync_name": sync_name, "ledger_seq": transaction.ledger_seq},
-        )
-        transaction.execute(
-            "update batches set state = 'settled', ledger_seq = ? where sync_name = ? and state = 'unknown'"
-            " and not exists (select 1 from operations where operations.batch_id = batches.batch_id"
-            " and operations.is_open is not null)",
-            (transaction.ledger_seq, sync_name),
-        )
-        transaction.touch_changed_runs(sync_name)
+        _forget_doubts(transaction, sync_name, now)
         return cursor.rowcount
+
+
+def give_up_denied(ledger: Ledger, sync: Sync, capabilities: Capabilities, *, now: datetime) -> int:
+    """Close what may have brought somebody there who is denied by now: the next plan removes her.
+
+    Only what can have no effect any more, because all that was on its way there has ended. The rest of her
+    batch stays as it is, and is never sent again while she is denied. Returns how many were closed.
+    """
+    with ledger.read() as connection:
+        is_any = connection.execute(
+            "select 1 from batches where sync_name = ? and state = 'unknown'"
+            " union all select 1 from batches where sync_name = ? and accepted_at is not null",
+            (sync.name, sync.name),
+        ).fetchone()
+    if is_any is None:
+        return 0
+    ends_within = capabilities.read_back_settles + capabilities.resolves_within
+    with ledger.write() as transaction:
+        cursor = transaction.execute(
+            read_sql("doubts_of_denied"),
+            {
+                "sync_name": sync.name,
+                "channel": sync.channel,
+                "sent_before": to_micros(now - ends_within),
+                "accepted_before": to_micros(now - capabilities.resolves_within),
+                "now": to_micros(now),
+                "ledger_seq": transaction.ledger_seq,
+            },
+        )
+        closed = cursor.rowcount
+        if closed:
+            _forget_doubts(transaction, sync.name, now)
+        return closed
+
+
+def _forget_doubts(transaction: Transaction, sync_name: str, now: datetime) -> None:
+    """What follows for members and batches from the doubts that this transaction has closed."""
+    transaction.execute(
+        read_sql("doubts_given_up"), {"ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
+    )
+    transaction.execute(
+        read_sql("batches_without_receipts"), {"sync_name": sync_name, "ledger_seq": transaction.ledger_seq}
+    )
+    transaction.execute(
+        "update batches set state = 'settled', ledger_seq = ? where sync_name = ? and state = 'unknown'"
+        " and not exists (select 1 from operations where operations.batch_id = batches.batch_id"
+        " and operations.is_open is not null)",
+        (transaction.ledger_seq, sync_name),
+    )
+    transaction.touch_changed_runs(sync_name)

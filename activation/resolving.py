@@ -13,6 +13,7 @@ from activation.adapters.base import (
     reason_of,
 )
 from activation.config import Sync
+from activation.dead_letters import give_up_denied
 from activation.delivery import deliver, recover
 from activation.intents import finish_run
 from activation.ledger import Ledger
@@ -34,6 +35,8 @@ async def settle_former(
 ) -> Delivery:
     """What former runs left, before anything new is planned: unanswered batches, accepted operations.
 
+    What nobody can settle waits for a person, but for those who are denied by now.
+
     The counts of the runs that they belong to are brought up to date, also where a worker was killed between
     an answer and the counting.
     """
@@ -43,6 +46,8 @@ async def settle_former(
         result.add(
             await resolve_accepted(sync, ledger=ledger, destination=destination, engine=engine, room=room)
         )
+    if result.stopped is None:
+        give_up_denied(ledger, sync, destination.capabilities, now=engine.clock())
     for sync_run_id in sorted(result.sync_run_ids | runs_with_accepted(ledger, sync)):
         finish_run(ledger, sync_run_id, now=engine.clock())
     return result

@@ -1,4 +1,4 @@
--- Any add or update of a stranded batch that a denial forbids by now.
+-- Any add or update of a stranded batch that a denial forbids by now, also one that was closed: it is in the body.
 select operations.operation_number
 from operations
 inner join denials
@@ -10,5 +10,4 @@ inner join denials
 where
     operations.batch_id = :batch_id
     and operations.lane <> 0
-    and operations.state in ('in_flight', 'in_doubt')
 limit 1

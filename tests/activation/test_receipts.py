@@ -27,7 +27,7 @@ from activation.sandbox.faults import TELL_NOTHING, Fault, ReceiptFaultName
 from activation.sandbox.server import SandboxServer
 from tests.activation.later import HOUR, IMPATIENT, OPAQUE, READABLE, Later, Open, open_later
 from tests.activation.test_append import WELCOME, messages
-from tests.activation.warehouse import Person, withdraw
+from tests.activation.warehouse import Person, key_of, withdraw
 from tests.activation.world import people
 
 MINUTE = timedelta(minutes=1)
@@ -298,6 +298,45 @@ def test_a_forgotten_receipt_of_an_opaque_destination_is_in_doubt_until_a_person
     assert doubtful == dict.fromkeys((ANN, "bob@example.com"), "receipt_forgotten")
     assert (waits.adds, dict(waits.blocked), closed, again.accepted) == (0, {"in_doubt": 2}, 2, 2)
     assert listed(world) == {}
+
+
+def test_who_opts_out_while_her_receipt_has_no_answer_is_removed_once_nothing_can_be_done_any_more(
+    later: Open,
+) -> None:
+    world = accepted(later(settings=OPAQUE), "ann", "bob")
+    world.sandbox.faults.add_for_receipts(Fault("never_finished"))
+    world.run(patience=IMPATIENT)
+    world.members(*people("bob"))
+    withdraw(world.warehouse, ANN)
+    world.deny(key_of(ANN))
+
+    waits = world.run(patience=IMPATIENT)
+    world.pass_time(24 * HOUR)
+    world.deny(key_of(ANN))
+    removes = [world.run(patience=IMPATIENT).removes for _ in range(2)]
+
+    assert (waits.removes, sum(removes)) == (0, 1)
+    assert listed(world) == {"bob@example.com": "not_finished_in_time"}
+    assert world.states()[ANN] == "accepted", "the removal is accepted, too"
+
+
+def test_who_opts_out_whose_receipt_was_forgotten_is_not_removed_while_she_may_still_arrive(
+    later: Open,
+) -> None:
+    world = accepted(later(settings=OPAQUE), "ann")
+    world.sandbox.faults.add_for_receipts(Fault("work_forgotten"))
+    world.pass_time(MINUTE)
+    world.run(patience=IMPATIENT)
+    withdraw(world.warehouse, ANN)
+    world.deny(key_of(ANN))
+    world.members()
+
+    soon = world.run(patience=IMPATIENT, approve=True)
+    world.pass_time(24 * HOUR)
+    world.deny(key_of(ANN))
+    later_on = world.run(patience=IMPATIENT)
+
+    assert (soon.removes, later_on.removes) == (0, 1)
 
 
 def test_a_receipt_that_is_not_known_yet_is_not_forgotten(later: Open) -> None:

@@ -1,5 +1,6 @@
 """What a run did is taken back, what a destination lost comes back, and what ended badly is tried again."""
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -8,11 +9,12 @@ import pytest
 
 from activation import dead_letters, undo
 from activation.errors import PlanRefusedError
+from activation.patience import Patience
 from activation.reports import SyncReport
 from activation.resync import resync
 from activation.rollback import roll_back
 from activation.sandbox.faults import Fault, FaultName
-from tests.activation.warehouse import Person, withdraw
+from tests.activation.warehouse import Person, key_of, withdraw
 from tests.activation.world import World, people
 
 
@@ -218,10 +220,11 @@ def test_what_was_rejected_is_listed_and_tried_again_when_a_person_says_so(world
     assert len(dead_letters.dead_letters(world.ledger)) == 1
 
 
-def make_opaque(world: World) -> None:
-    """The destination knows no key and cannot be read: nothing settles by itself what is in doubt."""
+def make_opaque(world: World, *, knows_keys: bool = False) -> None:
+    """The destination cannot be read, and knows no repeated key unless told so."""
     file = world.folder / "destinations.yml"
-    opaque = "idempotency_lifetime_hours: 0\n  can_read_back: false\n  timeout_seconds: 5"
+    hours = 24 if knows_keys else 0
+    opaque = f"idempotency_lifetime_hours: {hours}\n  can_read_back: false\n  timeout_seconds: 5"
     file.write_text(file.read_text().replace("timeout_seconds: 5", opaque))
 
 
@@ -246,6 +249,33 @@ def test_who_may_have_arrived_and_opts_out_is_removed_once_the_doubt_is_closed(
     assert (doubtful.in_doubt, closed.removes, closed.delivered + closed.rejected) == (2, 1, 2)
     assert held(world).keys() == {"bob@example.com"}
     assert then.delivered == 0
+
+
+@pytest.mark.parametrize("knows_keys", [False, True], ids=["opaque", "knows_keys"])
+@pytest.mark.parametrize("fault", ["server_error", "gateway_error_after_commit"])
+def test_who_is_in_doubt_and_opts_out_is_removed_without_a_person(
+    world: World, fault: FaultName, *, knows_keys: bool
+) -> None:
+    """Not before all that was on its way has ended. Her batch is not sent again, and bob waits in doubt."""
+    make_opaque(world, knows_keys=knows_keys)
+    world.members(*people("ann", "bob"))
+    world.sandbox.faults.add(Fault(fault))
+    world.run(patience=Patience(unknown_attempts=1))
+    world.members(*people("bob"))
+    withdraw(world.warehouse, "ann@example.com")
+    world.deny(key_of("ann@example.com"))
+
+    too_soon = world.run()
+    asyncio.run(world.time.sleep(3600))
+    closed = world.run()
+    then = world.run()
+
+    assert (too_soon.removes, dict(too_soon.blocked)) == (0, {"in_doubt": 1})
+    assert (closed.removes, closed.delivered, dict(closed.blocked)) == (1, 1, {"in_doubt": 1})
+    assert "ann@example.com" not in held(world)
+    assert [what for what in world.effects() if what[1] == "ann@example.com"][-1][0] == "remove"
+    assert (then.removes, dict(then.blocked)) == (0, {"in_doubt": 1})
+    assert world.states()["bob@example.com"].startswith("in_doubt")
 
 
 def test_what_is_in_doubt_is_closed_by_a_person_and_planned_again(world: World) -> None:

@@ -12,7 +12,7 @@ PLANS, PROJECTION, RUNS = (
     f"tests/activation/test_{name}.py" for name in ("plans", "projection", "sync_runs")
 )
 BREAKER, CONCURRENCY = (f"tests/activation/test_{name}.py" for name in ("breaker", "concurrency"))
-UNDO, APPEND = (f"tests/activation/test_{name}.py" for name in ("undo", "append"))
+UNDO, APPEND, RECEIPTS = (f"tests/activation/test_{name}.py" for name in ("undo", "append", "receipts"))
 SAFEGUARDS = "tests/activation/test_safeguards.py"
 SIMULATION = "tests/campaigns/test_delivery_simulation.py"
 NEVER = "if False:"
@@ -200,6 +200,26 @@ AMBIGUITY = (
         "who may be there is forgotten once her doubt is closed", "sql/doubts_given_up.sql",
         "and (operation = 'send' or holds = 1)", "and operation = 'send'",
         f"{UNDO}::test_who_may_have_arrived_and_opts_out_is_removed_once_the_doubt_is_closed",
+    ),
+    mutant(
+        "a batch is sent again with somebody denied whose doubt was closed", "sql/denied_members.sql",
+        "    and operations.lane <> 0\n", "    and operations.lane <> 0 and operations.state in ('in_flight', 'in_doubt')\n",
+        f"{UNDO}::test_who_is_in_doubt_and_opts_out_is_removed_without_a_person",
+    ),
+    mutant(
+        "who is denied is removed while she may still arrive", "sql/doubts_of_denied.sql",
+        "last_attempt_at <= :sent_before", "last_attempt_at <= :now",
+        f"{UNDO}::test_who_is_in_doubt_and_opts_out_is_removed_without_a_person",
+    ),
+    mutant(
+        "who is denied is removed while what was accepted may still be done", "sql/doubts_of_denied.sql",
+        "accepted_at <= :accepted_before", "accepted_at <= :now",
+        f"{RECEIPTS}::test_who_opts_out_whose_receipt_was_forgotten_is_not_removed_while_she_may_still_arrive",
+    ),
+    mutant(
+        "the removal of who is denied waits for a person", "resolving.py",
+        "        give_up_denied(ledger, sync", "        False and give_up_denied(ledger, sync",
+        f"{UNDO}::test_who_is_in_doubt_and_opts_out_is_removed_without_a_person",
     ),
     mutant(
         "a message whose doubt was closed is sent again", "sql/doubts_given_up.sql",
