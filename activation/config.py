@@ -247,7 +247,7 @@ def _validated(model: type[Model], values: dict[str, Any], file: Path, where: st
         elif problem["type"] == "missing":
             message = "missing; add it"
         elif not isinstance(problem["input"], dict | list | BaseModel):
-            message = f"{message}; found {problem['input']!r}"
+            message = f"{message.replace('valid tuple', 'list')}; found {problem['input']!r}"
         raise ConfigError(f"{file}: {key + ': ' if key else ''}{message}.") from error
 
 

@@ -263,7 +263,7 @@ def _of_definitions(stored: StoredPlan, sync: Sync, route: str | None) -> Iterat
 def _of_guards(stored: StoredPlan, plan: Plan) -> Iterator[str]:
     for guard in plan.guards:
         if not guard.can_be_approved or guard.name not in stored.guard_names:
-            yield f"guard {guard.name} stops it now: {guard.message}"
+            yield f"guard {guard.name} stops it now: {guard.message.removesuffix('.')}"
 
 
 def _of_data(stored: StoredPlan, sync: Sync, movement: Movement) -> Iterator[str]:

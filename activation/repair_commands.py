@@ -175,7 +175,7 @@ def _register_dead_letters(app: typer.Typer, context: ActivationContext) -> None
     @app.command("discard")
     @one_line_errors
     def discard(name: SyncName, reason: Reason, code: Code = None, yes: Yes = False) -> None:
-        """Close what is in doubt without an answer; the next run acts as if it had not been done."""
+        """Close what is in doubt; the next run sends again who is wanted, and removes who is not."""
         context.definitions().sync(name)
         if not yes:
             with context.open_ledger() as ledger:
