@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,29 @@ def test_a_field_that_cannot_be_made_is_one_line(world: World, field: str, messa
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_has_one_text_however_large_it_is(world: World) -> None:
+    """Around the bound up to which it is made with 64 bits, on both sides of zero, ties included."""
+    numbers = [0.0, -0.0, 0.125, -2.675, 999_999_999_999_999.9, 1e15, -1e15, 123_456_789_012_345_678.0, 1e20]
+    names = [f"p{number}" for number in range(len(numbers))]
+    world.members(*people(*names))
+    for name, number in zip(names, numbers, strict=True):
+        world.warehouse.execute(
+            "update marts.profiles set lifetime_value = ? where canonical_id = ?", [number, name]
+        )
+    map_field(world, "x: {column: lifetime_value, when_null: send, decimals: 2}")
+
+    world.run()
+
+    with world.ledger.read() as connection:
+        payloads = dict(connection.execute("select canonical_id, payload from acknowledged").fetchall())
+    texts = [re.search(r'"x":([^,}]*)', payloads[name]) for name in names]
+    wide = [
+        world.warehouse.execute("select cast(cast(? as decimal(38, 2)) as varchar)", [number]).fetchone()
+        for number in numbers
+    ]
+    assert [text and (text[1],) for text in texts] == wide
 
 
 def test_the_key_can_be_a_hash_of_the_address(world: World) -> None:
