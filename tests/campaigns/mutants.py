@@ -278,7 +278,7 @@ GATE = (
     ),
     mutant(
         "recovery sends on every route and in a pause", "claims.py",
-        "            return False\n        denied = connection", "            pass\n        denied = connection", f"{SAFEGUARDS}::test_in_a_pause_or_on_another_route_recovery_sends_nothing",
+        "            return False\n        writes = connection", "            pass\n        writes = connection", f"{SAFEGUARDS}::test_in_a_pause_or_on_another_route_recovery_sends_nothing",
     ),
     mutant(
         "an old build of the marts lifts denials", "gate.py",
