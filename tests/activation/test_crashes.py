@@ -12,6 +12,7 @@ import pytest
 from activation.engine import refresh_denials_from_marts
 from activation.ledger import Ledger
 from activation.ledger_places import LedgerPlace
+from activation.sandbox.app import SandboxRules
 from activation.sandbox.server import SandboxServer
 from tests.activation.crash_child import deliver_only, now, run_and_die
 from tests.activation.warehouse import Person, build_warehouse, set_members
@@ -120,9 +121,13 @@ def test_killed_in_the_midst_of_recovery_it_heals_all_the_same(tmp_path: Path, p
 
 
 def test_two_engines_on_one_ledger_send_everything_once(tmp_path: Path, place: LedgerPlace) -> None:
-    """The first has been killed after it wrote what is to be sent; two others take it up at once."""
+    """The first has been killed after it wrote what is to be sent; two others take it up at once.
+
+    Each request takes 50 ms, so that neither can do everything while the other begins.
+    """
     names = [f"p{number:03d}" for number in range(60)]
-    with SandboxServer(tmp_path / "sandbox.sqlite", clock=now) as sandbox:
+    rules = SandboxRules(seconds_to_commit=0.05)
+    with SandboxServer(tmp_path / "sandbox.sqlite", clock=now, rules=rules) as sandbox:
         write_definitions(tmp_path, destinations=DESTINATIONS.replace("builtin:sandbox", sandbox.url))
         prepare(tmp_path, place, names)
         killed = run_in_child(tmp_path, place, "to_sandbox", "after_in_flight", 2)
