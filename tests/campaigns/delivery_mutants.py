@@ -133,7 +133,7 @@ def main() -> None:
     """Try the mutants asked for; exit code 1 when one was not caught."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="", help="mutants whose name or file has this text")
-    parser.add_argument("--quick", action="store_true", help="those that `make test` tries")
+    parser.add_argument("--quick", action="store_true", help="those that `make test-slow` tries")
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     chosen = [

@@ -20,7 +20,7 @@ NEVER = "if False:"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One safeguard taken away; `is_quick` ones are tried by `make test` too."""
+    """One safeguard taken away; `is_quick` ones are tried by `make test-slow` too."""
 
     name: str
     file: str

@@ -1,4 +1,4 @@
-"""The tests of delivery fail when a safeguard is gone: a few mutants here, the others with the long tests."""
+"""The tests of delivery fail when a safeguard is gone: a few mutants are slow tests, the others long ones."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.campaigns.delivery_mutants import REPOSITORY, row, try_mutant
 from tests.campaigns.mutants import MUTANTS, Mutant
 
 TRIED = [
-    pytest.param(mutant, id=mutant.name, marks=() if mutant.is_quick else pytest.mark.long)
+    pytest.param(mutant, id=mutant.name, marks=pytest.mark.slow if mutant.is_quick else pytest.mark.long)
     for mutant in MUTANTS
 ]
 

@@ -261,6 +261,7 @@ def test_a_kinesis_consumer_that_is_killed_loses_and_doubles_nothing(
     kill_and_restart(house, consumers("kinesis", kinesis(aws, stream)), feed, kills=kills, seed=kills)
 
 
+@pytest.mark.slow
 def test_shards_that_are_split_and_merged_are_read_to_their_ends(
     house: House, aws: str, consumers: Callable[[str, str], Consumers]
 ) -> None:
