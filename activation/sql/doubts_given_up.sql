@@ -1,6 +1,6 @@
 -- What this transaction closed without an answer. The occurrence of a message is over. What may have brought a key to the
--- destination, or changed it there, leaves it acknowledged with a hash that no payload has: whoever is still wanted is
--- sent again, and whoever is not is removed.
+-- destination, or changed it there, leaves it acknowledged with a hash that no payload has (NEVER_SENT of resync.py):
+-- whoever is still wanted is sent again, and whoever is not is removed.
 insert into acknowledged (
     sync_name,
     destination_key,
