@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from activation import gate
-from activation.adapters.base import KINDS, Batch, Operation, OperationKind
+from activation.adapters.base import KINDS, Batch, Operation
 from activation.config import Sync
 from activation.errors import LedgerCorruptError
+from activation.intents import LEAVING, end_unclaimed
 from activation.ledger import Ledger, Transaction
 from activation.sql_files import read_sql
 from activation.times import Clock, from_micros, to_micros
 
 REMOVALS, WRITES = 0, 1
-LEAVING = frozenset({OperationKind.REMOVE.value, OperationKind.ERASE.value})  # what travels in the first lane
 TOO_LATE = "too_late"  # what claim_candidates says of a message whose time is over
 ROW_OVERHEAD_BYTES = 64  # what the wire format puts around a row, at most
 FRESH = timedelta(seconds=1)  # an attempt that was noted longer ago is noted anew before it is made
@@ -33,6 +33,7 @@ class _Candidate(NamedTuple):
     attempts: int
     forbidden: str | None
     identifier_key: str | None
+    sync_run_id: str
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def claim(
             return Claim(stopped=f"paused: {reason}")
         route = gate.current_route(transaction, sync.name)
         if route != "live":
-            _suppress_all(transaction, sync.name, "no_route" if route is None else f"route_{route}", now)
+            reason = "no_route" if route is None else f"route_{route}"
+            end_unclaimed(transaction, sync.name, state="suppressed", reason=reason, now=now)
+            transaction.touch_open_runs(sync.name)
             return Claim()
         for lane in (REMOVALS, WRITES):
             if lane == WRITES and (stale := _stale_denials(transaction, sync, limits, now)):
@@ -116,7 +119,7 @@ def claim(
             if claimed is not None:
                 return Claim(claimed=claimed)
         (not_before,) = transaction.execute(
-            "select min(not_before) from operations where sync_name = ? and state in ('planned', 'deferred')",
+            "select min(not_before) from outcomes where sync_name = ? and state = 'deferred'",
             (sync.name,),
         ).fetchone()
         return Claim(wait_until=None if not_before is None else from_micros(not_before))
@@ -176,7 +179,7 @@ def reclaim(
             "select run_number from sync_runs where sync_run_id = ?", (sync_run_id,)
         ).fetchone()
         members = transaction.execute(
-            "select operation_number, operation_id, operation, destination_key, payload from operations"
+            "select operation_number, operation_id, operation, destination_key, payload from members"
             " where batch_id = ? order by operation_number",
             (batch_id,),
         ).fetchall()
@@ -244,7 +247,7 @@ def may_send_again(
         ):
             return False
         writes = connection.execute(
-            "select 1 from operations where batch_id = ? and lane = ? and state in ('in_flight', 'in_doubt')"
+            "select 1 from members where batch_id = ? and lane = ? and state in ('in_flight', 'in_doubt')"
             " limit 1",
             (batch_id, WRITES),
         ).fetchone()
@@ -263,12 +266,15 @@ def _claim_lane(
     transaction: Transaction, sync: Sync, lane: int, *, worker: Worker, limits: Limits, now: datetime
 ) -> ClaimedBatch | None:
     while True:
+        fresh = _unclaimed(transaction, sync.name, lane)
         rows = transaction.execute(
             read_sql("claim_candidates"),
             {
                 "sync_name": sync.name,
                 "channel": sync.channel,
                 "lane": lane,
+                "first": fresh.start,
+                "last": fresh.stop - 1,
                 "now": to_micros(now),
                 "limit": limits.max_rows,
             },
@@ -276,127 +282,164 @@ def _claim_lane(
         candidates = [_Candidate._make(row) for row in rows]
         if not candidates:
             return None
-        if any(row.forbidden for row in candidates):
-            _close_forbidden(transaction, sync, candidates, now)
         allowed = [row for row in candidates if row.forbidden is None]
-        if allowed:
-            members = _within_bytes(allowed, limits.max_bytes)
-            return _open_batch(transaction, sync, members, worker=worker, now=now)
+        members = _one_batch(allowed, limits.max_bytes)
+        if len(members) < len(allowed):  # those behind it are looked at again by the next claim
+            end = allowed[len(members)].operation_number
+            candidates = [row for row in candidates if row.operation_number < end]
+        if len(members) < len(candidates):
+            _close_forbidden(transaction, sync, lane, candidates, now)
+        _move_on(transaction, sync.name, [row.operation_number for row in candidates], fresh)
+        if members:
+            return _open_batch(transaction, sync, members, fresh, worker=worker, now=now)
+
+
+def _unclaimed(transaction: Transaction, sync_name: str, lane: int) -> range:
+    """Numbers of one lane that were never claimed; removals and erasures come first."""
+    row = transaction.execute(
+        "select next_operation, first_write, last_operation from sync_runs"
+        " where sync_name = ? and rest = 'planned'",
+        (sync_name,),
+    ).fetchone()
+    if row is None:
+        return range(0)
+    next_operation, first_write, last_operation = row
+    if lane == REMOVALS:
+        return range(next_operation, first_write)
+    return range(max(next_operation, first_write), last_operation + 1)
+
+
+def _move_on(transaction: Transaction, sync_name: str, numbers: list[int], fresh: range) -> None:
+    """Note how far a run is claimed; both lanes stand in one row, because removals are all claimed first."""
+    taken = [number for number in numbers if number in fresh]
+    if taken:
+        transaction.execute(
+            "update sync_runs set next_operation = ?, rest = case when last_operation < ? then 'claimed'"
+            " else rest end, ledger_seq = ? where sync_name = ? and rest = 'planned'",
+            (taken[-1] + 1, taken[-1] + 1, transaction.ledger_seq, sync_name),
+        )
 
 
 def _close_forbidden(
-    transaction: Transaction, sync: Sync, candidates: list[_Candidate], now: datetime
+    transaction: Transaction, sync: Sync, lane: int, candidates: list[_Candidate], now: datetime
 ) -> None:
     """End what may not leave: suppressed, or expired if it is too late, and then its occurrence is over."""
     moment, seq = to_micros(now), transaction.ledger_seq
+    forbidden = [row for row in candidates if row.forbidden]
     transaction.connection.executemany(
-        "update operations set state = ?, is_open = null, reason = ?, payload = null,"
-        " finished_at = ?, ledger_seq = ? where operation_number = ?",
+        read_sql("claim_forbidden"),
         [
-            (
-                "expired" if row.forbidden == TOO_LATE else "suppressed",
-                row.forbidden,
-                moment,
-                seq,
-                row.operation_number,
-            )
-            for row in candidates
-            if row.forbidden
+            {
+                "operation_number": row.operation_number,
+                "sync_name": sync.name,
+                "lane": lane,
+                "state": "expired" if row.forbidden == TOO_LATE else "suppressed",
+                "reason": row.forbidden,
+                "finished_at": moment,
+                "ledger_seq": seq,
+            }
+            for row in forbidden
         ],
+    )
+    transaction.connection.executemany(
+        "update intents set payload = null where operation_number = ?",
+        [(row.operation_number,) for row in forbidden],
     )
     transaction.connection.executemany(
         read_sql("occurrence_note"),
         [
             (sync.name, row.destination_key, row.canonical_id, row.identifier_key, moment, seq)
-            for row in candidates
+            for row in forbidden
             if row.forbidden == TOO_LATE
         ],
     )
     transaction.touch_open_runs(sync.name)
 
 
-def _within_bytes(candidates: list[_Candidate], max_bytes: int) -> list[_Candidate]:
-    """The longest head that fits into the destination's byte limit; always at least one."""
+def _one_batch(candidates: list[_Candidate], max_bytes: int) -> list[_Candidate]:
+    """The longest head of one run that fits into the destination's byte limit; always at least one."""
     size = 0
     for position, row in enumerate(candidates):
         size += len(row.destination_key.encode()) + len((row.payload or "").encode()) + ROW_OVERHEAD_BYTES
-        if size > max_bytes and position > 0:
+        if position > 0 and (size > max_bytes or row.sync_run_id != candidates[0].sync_run_id):
             return candidates[:position]
     return candidates
 
 
 def _open_batch(
-    transaction: Transaction, sync: Sync, members: list[_Candidate], *, worker: Worker, now: datetime
+    transaction: Transaction,
+    sync: Sync,
+    members: list[_Candidate],
+    fresh: range,
+    *,
+    worker: Worker,
+    now: datetime,
 ) -> ClaimedBatch:
     # An operation that a destination put off by itself (it counts as an attempt) needs a new key: the old
     # one would be answered from memory.
     members_text = ",".join([f"{row.operation_id}:{row.attempts}" for row in members])
     key = hashlib.sha256(members_text.encode()).hexdigest()
     numbers = tuple(row.operation_number for row in members)
-    (sync_run_id, run_number) = transaction.execute(
-        "select operations.sync_run_id, sync_runs.run_number from operations"
-        " inner join sync_runs on sync_runs.sync_run_id = operations.sync_run_id where operation_number = ?",
-        (numbers[0],),
+    never_claimed = [number for number in numbers if number in fresh]
+    sync_run_id = members[0].sync_run_id
+    (run_number,) = transaction.execute(
+        "select run_number from sync_runs where sync_run_id = ?", (sync_run_id,)
     ).fetchone()
     (batch_id,) = transaction.execute(
         "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until,"
-        " attempts, first_attempt_at, last_attempt_at, ledger_seq)"
-        " values (?, ?, ?, 'in_flight', ?, 1, ?, 1, ?, ?, ?)"
+        " attempts, first_attempt_at, last_attempt_at, first_operation, last_operation, claimed_seq,"
+        " ledger_seq) values (?, ?, ?, 'in_flight', ?, 1, ?, 1, ?, ?, ?, ?, ?, ?)"
         " returning batch_id",
         (
             sync.name, sync_run_id, key, worker.name, to_micros(now + worker.lease), to_micros(now),
-            to_micros(now), transaction.ledger_seq,
+            to_micros(now), never_claimed[0] if never_claimed else None,
+            never_claimed[-1] if never_claimed else None, transaction.ledger_seq, transaction.ledger_seq,
         ),
     ).fetchone()  # fmt: skip
-    taken = transaction.execute(
-        read_sql("claim_update"),
-        {
-            "sync_name": sync.name,
-            "lane": REMOVALS if members[0].operation in LEAVING else WRITES,
-            "batch_id": batch_id,
-            "first": numbers[0],
-            "last": numbers[-1],
-            "now": to_micros(now),
-            "ledger_seq": transaction.ledger_seq,
-        },
-    ).rowcount
-    if taken != len(members):
-        raise LedgerCorruptError(
-            f"Sync {sync.name!r} claimed {len(members)} operations but marked {taken}; nothing was sent. "
-            "Restore the ledger from a backup."
-        )
-    transaction.touch_run(str(sync_run_id))
+    _take_put_off(transaction, sync, batch_id, [number for number in numbers if number not in fresh])
+    transaction.touch_run(sync_run_id)
     if transaction.execute("select 1 from caps where channel = ?", (sync.channel,)).fetchone():
         transaction.connection.executemany(
             "insert into cap_uses values (?, ?, ?, ?) on conflict do nothing",
             [
                 (row.operation_id, sync.channel, row.canonical_id, to_micros(now))
                 for row in members
-                if row.canonical_id and row.operation not in LEAVING
+                if row.canonical_id and KINDS[row.operation] not in LEAVING
             ],
         )
     operations = tuple(
         Operation(row.operation_id, KINDS[row.operation], row.destination_key, row.payload) for row in members
     )
     batch = Batch(batch_id, key, run_number, sync.target, operations)
-    return ClaimedBatch(batch, str(sync_run_id), numbers, 1, 1, now, keeps_payloads=sync.undo_days > 0)
+    return ClaimedBatch(batch, sync_run_id, numbers, 1, 1, now, keeps_payloads=sync.undo_days > 0)
 
 
-def _suppress_all(transaction: Transaction, sync_name: str, reason: str, now: datetime) -> None:
-    transaction.execute(
-        "update operations set state = 'suppressed', is_open = null, reason = ?, payload = null,"
-        " finished_at = ?, ledger_seq = ? where sync_name = ? and state in ('planned', 'deferred')",
-        (reason, to_micros(now), transaction.ledger_seq, sync_name),
-    )
-    transaction.touch_open_runs(sync_name)
+def _take_put_off(transaction: Transaction, sync: Sync, batch_id: int, numbers: list[int]) -> None:
+    """What was put off before is the new batch's now, row by row."""
+    if not numbers:
+        return
+    taken = transaction.connection.executemany(
+        read_sql("claim_put_off"),
+        [
+            {"operation_number": number, "batch_id": batch_id, "ledger_seq": transaction.ledger_seq}
+            for number in numbers
+        ],
+    ).rowcount
+    if taken != len(numbers):
+        raise LedgerCorruptError(
+            f"Sync {sync.name!r} claimed {len(numbers)} operations again but marked {taken}; nothing was "
+            "sent. Restore the ledger from a backup."
+        )
 
 
 def _stale_denials(transaction: Transaction, sync: Sync, limits: Limits, now: datetime) -> str | None:
-    waiting = transaction.execute(
-        "select 1 from operations where sync_name = ? and lane = ? and state in ('planned', 'deferred') "
-        "limit 1",
-        (sync.name, WRITES),
-    ).fetchone()
+    waiting = (
+        _unclaimed(transaction, sync.name, WRITES)
+        or transaction.execute(
+            "select 1 from outcomes where sync_name = ? and lane = ? and state = 'deferred' limit 1",
+            (sync.name, WRITES),
+        ).fetchone()
+    )
     age = gate.denials_age(transaction, now)
     if not waiting or (age is not None and age <= limits.denials_max_age):
         return None

@@ -60,7 +60,7 @@ def try_again(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: d
     """Let the next plan send what was rejected, with the rows as they are then; returns how many keys."""
     with ledger.write() as transaction:
         cursor = transaction.execute(
-            "update operations set superseded_at = ?, ledger_seq = ? where operation_number in"
+            "update outcomes set superseded_at = ?, ledger_seq = ? where operation_number in"
             " (select operation_number from dead_letters where sync_name = ? and state = 'rejected'"
             " and reason is not distinct from coalesce(?, reason))",
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code),
@@ -79,9 +79,10 @@ def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: dat
     """
     with ledger.write() as transaction:
         cursor = transaction.execute(
-            "update operations set state = 'cancelled', is_open = null, payload = null, finished_at = ?,"
+            "update outcomes set state = 'cancelled', finished_at = ?,"
             " reason = 'discarded_' || coalesce(reason, 'in_doubt'), ledger_seq = ?"
-            " where sync_name = ? and state = 'in_doubt' and reason is not distinct from coalesce(?, reason)"
+            " where sync_name = ? and finished_at is null and state = 'in_doubt'"
+            " and reason is not distinct from coalesce(?, reason)"
             " and batch_id in (select batch_id from batches where sync_name = ? and (state = 'unknown'"
             " or (state = 'settled' and accepted_at is not null)))",
             (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name),
@@ -125,16 +126,16 @@ def give_up_denied(ledger: Ledger, sync: Sync, capabilities: Capabilities, *, no
 
 def _forget_doubts(transaction: Transaction, sync_name: str, now: datetime) -> None:
     """What follows for members and batches from the doubts that this transaction has closed."""
-    transaction.execute(
-        read_sql("doubts_given_up"), {"ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
-    )
+    values = {"sync_name": sync_name, "ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
+    transaction.execute(read_sql("doubts_given_up"), values)
+    transaction.execute(read_sql("doubts_let_go"), values)
     transaction.execute(
         read_sql("batches_without_receipts"), {"sync_name": sync_name, "ledger_seq": transaction.ledger_seq}
     )
     transaction.execute(
         "update batches set state = 'settled', ledger_seq = ? where sync_name = ? and state = 'unknown'"
-        " and not exists (select 1 from operations where operations.batch_id = batches.batch_id"
-        " and operations.is_open is not null)",
+        " and not exists (select 1 from outcomes where outcomes.batch_id = batches.batch_id"
+        " and outcomes.finished_at is null)",
         (transaction.ledger_seq, sync_name),
     )
     transaction.touch_changed_runs(sync_name)

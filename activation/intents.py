@@ -14,6 +14,8 @@ from activation.ledger import Ledger, Transaction
 from activation.sql_files import read_sql
 from activation.times import to_micros
 
+LEAVING = frozenset({OperationKind.REMOVE, OperationKind.ERASE})  # what travels in the first lane
+
 
 class PlannedOperation(NamedTuple):
     """One line of a plan. `payload` is None for what leaves; its hash is then the acknowledged one.
@@ -70,6 +72,7 @@ def open_run(
 ) -> SyncRun | None:
     """Write every intent of a plan in one transaction, instead of whatever former runs left undone.
 
+    `operations` come with removals and erasures first, as they are claimed; ValueError for another order.
     An interrupted run of the same plan is carried on with the same operation ids. Returns None when there is
     nothing to do (`count` is 0), and then writes nothing if nothing was left undone. `forgotten` keys leave
     the acknowledged state. `noted`, (key, canonical id, identifier key) of occurrences that need no message,
@@ -99,9 +102,7 @@ def open_run(
             "select coalesce(max(run_number), 0) + 1 from sync_runs where sync_name = ?", (sync.name,)
         ).fetchone()
         run = SyncRun(f"{sync.name}-{run_number:06d}", run_number, is_resumed=False)
-        (before,) = transaction.execute(
-            "select coalesce(max(operation_number), 0) from operations"
-        ).fetchone()
+        before = _last_number(transaction)
         (ledger_id,) = transaction.execute("select ledger_id from ledger_identity").fetchone()
         counts = dict.fromkeys(OperationKind, 0)
         transaction.connection.executemany(
@@ -110,7 +111,6 @@ def open_run(
                 operations,
                 sync,
                 run,
-                transaction.ledger_seq,
                 occurrence=f"{ledger_id}:{run_number}",
                 counts=counts,
                 now=now,
@@ -122,7 +122,6 @@ def open_run(
             _note_applied(transaction, plan_id, None)
             return None
         _note_applied(transaction, plan_id, run.sync_run_id)
-        (last,) = transaction.execute("select coalesce(max(operation_number), 0) from operations").fetchone()
         transaction.execute(
             read_sql("sync_run_insert"),
             {
@@ -140,7 +139,8 @@ def open_run(
                 "undo_until": undo_until(sync, now),
                 "undoes": undoes,
                 "first_operation": before + 1,
-                "last_operation": last,
+                "first_write": before + 1 + sum(counts[kind] for kind in LEAVING),
+                "last_operation": _last_number(transaction),
                 "adds": counts[OperationKind.ADD],
                 "updates": counts[OperationKind.UPDATE],
                 "removes": counts[OperationKind.REMOVE],
@@ -149,12 +149,12 @@ def open_run(
                 "ledger_seq": transaction.ledger_seq,
             },
         )
+        _refuse_if_unsettled(transaction, sync.name, run.sync_run_id)
         superseded = transaction.execute(
             read_sql("supersede"),
             {
                 "sync_name": sync.name,
-                "first": before + 1,
-                "last": last,
+                "sync_run_id": run.sync_run_id,
                 "now": to_micros(now),
                 "ledger_seq": transaction.ledger_seq,
             },
@@ -169,10 +169,41 @@ def has_open_intents(ledger: Ledger, sync_name: str) -> bool:
     """Whether anything of a sync can be claimed, now or later."""
     with ledger.read() as connection:
         row = connection.execute(
-            "select 1 from operations where sync_name = ? and state in ('planned', 'deferred') limit 1",
-            (sync_name,),
+            "select 1 from sync_runs where sync_name = ? and rest = 'planned'"
+            " union all select 1 from outcomes where sync_name = ? and state = 'deferred' limit 1",
+            (sync_name, sync_name),
         ).fetchone()
     return row is not None
+
+
+def end_unclaimed(
+    transaction: Transaction, sync_name: str, *, state: str, reason: str, now: datetime
+) -> None:
+    """Close whatever of a sync could still be claimed, and drop its payloads; for most the run says it."""
+    values = {
+        "sync_name": sync_name,
+        "state": state,
+        "reason": reason,
+        "now": to_micros(now),
+        "ledger_seq": transaction.ledger_seq,
+    }
+    transaction.execute(
+        "update intents set payload = null where payload is not null"
+        f" and operation_number in ({read_sql('intents_unclaimed')})",
+        values,
+    )
+    transaction.execute(
+        "update sync_runs set rest = :state, rest_reason = :reason, rest_at = :now, rest_seq = :ledger_seq,"
+        " ledger_seq = :ledger_seq where sync_name = :sync_name and rest = 'planned'",
+        values,
+    )
+    put_off = transaction.execute(
+        "update outcomes set state = :state, reason = :reason, finished_at = :now, ledger_seq = :ledger_seq"
+        " where sync_name = :sync_name and state = 'deferred'",
+        values,
+    ).rowcount
+    if put_off:
+        transaction.touch_changed_runs(sync_name)
 
 
 def undo_until(sync: Sync, now: datetime) -> int | None:
@@ -186,7 +217,7 @@ def finish_run(ledger: Ledger, sync_run_id: str, *, now: datetime) -> RunCounts:
     Asked again when an answer came later: the counts are new, the moment of the end stays.
     """
     with ledger.write() as transaction:
-        rows = transaction.execute(read_sql("run_counts"), (sync_run_id,)).fetchall()
+        rows = transaction.execute(read_sql("run_counts"), {"sync_run_id": sync_run_id}).fetchall()
         totals: dict[str, int] = {}
         reasons: dict[str, dict[str, int]] = {}
         for state, reason, count in rows:
@@ -261,13 +292,18 @@ def _note(
     )
 
 
+def _last_number(transaction: Transaction) -> int:
+    (last,) = transaction.execute("select coalesce(max(operation_number), 0) from intents").fetchone()
+    return int(last)
+
+
 def _open_expiries(transaction: Transaction, sync_name: str) -> dict[str, int]:
     """Key -> expiry of messages that were planned and have not left; planned again, none gets more time."""
     return dict(
         transaction.execute(
-            "select destination_key, expires_at from operations where sync_name = ?"
-            " and state in ('planned', 'deferred') and expires_at is not null",
-            (sync_name,),
+            "select destination_key, expires_at from intents where expires_at is not null"
+            f" and operation_number in ({read_sql('intents_unclaimed')})",
+            {"sync_name": sync_name},
         ).fetchall()
     )
 
@@ -284,6 +320,20 @@ def _refuse_if_moved(transaction: Transaction, sync_name: str, planned_at_seq: i
         )
 
 
+def _refuse_if_unsettled(transaction: Transaction, sync_name: str, sync_run_id: str) -> None:
+    """Nothing is sent twice side by side: at most one operation per key may be without an answer."""
+    unsettled = transaction.execute(
+        "select 1 from unsettled where sync_name = ? and exists (select 1 from intents where sync_run_id = ?"
+        " and intents.destination_key = unsettled.destination_key) limit 1",
+        (sync_name, sync_run_id),
+    ).fetchone()
+    if unsettled:
+        raise PlanOutdatedError(
+            f"Sync {sync_name!r} plans a key whose last operation has no answer yet; nothing was written. "
+            "Plan again."
+        )
+
+
 def _resumable_run(transaction: Transaction, sync_name: str, plan_hash: str) -> SyncRun | None:
     row = transaction.execute(
         "select sync_run_id, run_number from sync_runs where sync_name = ? and plan_hash = ? and "
@@ -294,19 +344,16 @@ def _resumable_run(transaction: Transaction, sync_name: str, plan_hash: str) -> 
     if row is None:
         return None
     is_open = transaction.execute(
-        "select 1 from operations where sync_name = ? and sync_run_id = ? and state in ('planned', "
-        "'deferred') limit 1",
-        (sync_name, row[0]),
+        "select 1 from sync_runs where sync_run_id = ? and (rest = 'planned' or exists (select 1"
+        " from outcomes where outcomes.sync_name = ? and state = 'deferred'"
+        " and operation_number between first_operation and last_operation))",
+        (row[0], sync_name),
     ).fetchone()
     return SyncRun(row[0], row[1], is_resumed=True) if is_open else None
 
 
 def _cancel_former(transaction: Transaction, sync_name: str, now: datetime) -> None:
-    transaction.execute(
-        "update operations set state = 'cancelled', is_open = null, reason = 'superseded', payload = null,"
-        " finished_at = ?, ledger_seq = ? where sync_name = ? and state in ('planned', 'deferred')",
-        (to_micros(now), transaction.ledger_seq, sync_name),
-    )
+    end_unclaimed(transaction, sync_name, state="cancelled", reason="superseded", now=now)
     transaction.execute(
         "update sync_runs set finished_at = ?, deferred = 0, ledger_seq = ? where sync_name = ? and "
         "finished_at is null",
@@ -318,7 +365,6 @@ def _intent_rows(
     operations: Iterable[PlannedOperation],
     sync: Sync,
     run: SyncRun,
-    ledger_seq: int,
     *,
     occurrence: str,
     counts: dict[OperationKind, int],
@@ -326,17 +372,17 @@ def _intent_rows(
     expiries: Mapping[str, int],
 ) -> Iterable[tuple[object, ...]]:
     moment, sync_name, sync_run_id = to_micros(now), sync.name, run.sync_run_id
-    of_kind = {
-        kind: (
-            kind.value,
-            0 if kind in (OperationKind.REMOVE, OperationKind.ERASE) else 1,
-            int(sync.mode.holds_after(kind)),
-        )
-        for kind in OperationKind
-    }
+    of_kind = {kind: (kind.value, int(sync.mode.holds_after(kind))) for kind in OperationKind}
+    has_write = False
     for operation in operations:
         kind, destination_key = operation.kind, operation.destination_key
         counts[kind] += 1
+        if kind not in LEAVING:
+            has_write = True
+        elif has_write:
+            raise ValueError(
+                "expected removals and erasures before everything else, found one behind a write"
+            )
         expires_at = None
         if operation.lives_micros is not None:
             expires_at = moment + operation.lives_micros
@@ -344,7 +390,6 @@ def _intent_rows(
         yield (
             operation_id(sync_name, operation, occurrence),
             sync_run_id,
-            sync_name,
             *of_kind[kind],
             destination_key,
             operation.canonical_id,
@@ -352,5 +397,4 @@ def _intent_rows(
             operation.payload,
             operation.payload_hash,
             expires_at,
-            ledger_seq,
         )

@@ -36,11 +36,11 @@ class Transaction:
         )
 
     def touch_changed_runs(self, sync_name: str) -> None:
-        """Stamp every run of a sync one of whose operations this transaction changed."""
+        """Stamp every run of a sync one of whose outcomes this transaction changed."""
         self.execute(
-            "update sync_runs set ledger_seq = ? where sync_name = ? and exists (select 1 from operations"
+            "update sync_runs set ledger_seq = ? where sync_name = ? and exists (select 1 from outcomes"
             " where operation_number between first_operation and last_operation"
-            " and operations.ledger_seq = ?)",
+            " and outcomes.ledger_seq = ?)",
             (self.ledger_seq, sync_name, self.ledger_seq),
         )
 

@@ -20,11 +20,12 @@ POSTGRES_WORDS: Mapping[str, str] = {
 
 # in the order in which they are copied from one store to another
 TABLES = (
-    "ledger_identity", "sync_runs", "operations", "batches", "attempts", "plans", "acknowledged",
-    "acknowledged_removals", "denials", "denial_feeds", "routes", "freezes", "caps", "cap_uses",
+    "ledger_identity", "sync_runs", "intents", "batches", "outcomes", "formers", "attempts", "plans",
+    "acknowledged", "acknowledged_removals", "denials", "denial_feeds", "routes", "freezes", "caps",
+    "cap_uses",
 )  # fmt: skip
 COUNTERS = {
-    "operations": "operation_number", "batches": "batch_id", "routes": "route_number",
+    "intents": "operation_number", "batches": "batch_id", "routes": "route_number",
     "freezes": "freeze_number",
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from activation.adapters.base import Outcome, OutcomeKind
 from activation.claims import ClaimedBatch
+from activation.intents import LEAVING
 from activation.ledger import Ledger, Transaction
 from activation.sql_files import read_sql
 from activation.times import to_micros
@@ -61,17 +62,7 @@ def record(
         note_attempt(transaction, claimed.batch.batch_id, claimed.token, found, reason=reason, now=now)
         if owned is None:
             return Recorded(is_late=True)
-        if counts[OutcomeKind.DELIVERED] == len(members):
-            transaction.execute(
-                read_sql("outcome_delivered"),
-                {
-                    "batch_id": claimed.batch.batch_id,
-                    "now": to_micros(now),
-                    "ledger_seq": transaction.ledger_seq,
-                },
-            )
-        else:
-            _record_each(transaction, claimed, outcomes, now=now, wait=wait, max_attempts=max_attempts)
+        _record_each(transaction, claimed, outcomes, now=now, wait=wait, max_attempts=max_attempts)
         batch_id = claimed.batch.batch_id
         acknowledge(transaction, batch_id, keeps_payloads=claimed.keeps_payloads, now=now)
         _settle(transaction, batch_id, recorded, now)
@@ -87,26 +78,47 @@ def _record_each(
     wait: timedelta,
     max_attempts: int,
 ) -> None:
+    """Write what fared otherwise than its batch, which stands for all others: they are delivered with it."""
     batch_id = claimed.batch.batch_id
     has_unknown = any(outcome.kind is OutcomeKind.UNKNOWN for outcome in outcomes)
+    stamp = {"batch_id": batch_id, "ledger_seq": transaction.ledger_seq}
     changes = []
-    for number, outcome in zip(claimed.numbers, outcomes, strict=True):
+    delivered = []
+    for number, operation, outcome in zip(claimed.numbers, claimed.batch.operations, outcomes, strict=True):
+        if outcome.kind is OutcomeKind.DELIVERED:
+            delivered.append(number)
+            continue
         state, not_before, finished_at = _next_state(outcome, has_unknown=has_unknown, now=now, wait=wait)
         changes.append(
             {
-                "batch_id": batch_id,
+                **stamp,
                 "operation_number": number,
+                "lane": int(operation.kind not in LEAVING),
                 "state": state,
                 "reason": storable(outcome.reason),
                 "receipt": storable(outcome.receipt),
                 "attempt": int(not outcome.concerns_batch and outcome.kind is not OutcomeKind.ACCEPTED),
                 "not_before": not_before,
                 "finished_at": finished_at,
-                "ledger_seq": transaction.ledger_seq,
             }
         )
-    transaction.connection.executemany(read_sql("outcome_update"), changes)
-    give_up(transaction, batch_id, max_attempts=max_attempts, now=now)
+    if changes:
+        transaction.connection.executemany(read_sql("outcome_update"), changes)
+        give_up(transaction, batch_id, max_attempts=max_attempts, now=now)
+    transaction.execute(
+        "update batches set answered_at = ?, answered_seq = ? where batch_id = ? and answered_at is null",
+        (to_micros(now), transaction.ledger_seq, batch_id),
+    )
+    if delivered and _has_outcomes(transaction, batch_id):
+        transaction.connection.executemany(
+            read_sql("outcome_delivered"),
+            [{**stamp, "operation_number": number, "now": to_micros(now)} for number in delivered],
+        )
+
+
+def _has_outcomes(transaction: Transaction, batch_id: int) -> bool:
+    row = transaction.execute("select 1 from outcomes where batch_id = ? limit 1", (batch_id,)).fetchone()
+    return row is not None
 
 
 def _with_receipt(outcome: Outcome) -> Outcome:
@@ -176,7 +188,7 @@ def acknowledge(transaction: Transaction, batch_id: int, *, keeps_payloads: bool
 def touch_run_of(transaction: Transaction, batch_id: int) -> None:
     """Stamp the run of a batch; while something of the batch is put off, the run has not ended."""
     transaction.execute(
-        "update sync_runs set ledger_seq = ?, finished_at = case when exists (select 1 from operations"
+        "update sync_runs set ledger_seq = ?, finished_at = case when exists (select 1 from outcomes"
         " where batch_id = ? and state = 'deferred') then null else finished_at end where sync_run_id ="
         " (select sync_run_id from batches where batch_id = ?)",
         (transaction.ledger_seq, batch_id, batch_id),
@@ -186,17 +198,14 @@ def touch_run_of(transaction: Transaction, batch_id: int) -> None:
 def let_go(transaction: Transaction, batch_id: int) -> None:
     """What a batch that need not stay whole keeps no longer: caps, payloads, members that were put off."""
     transaction.execute(
-        "delete from cap_uses where operation_id in (select operation_id from operations"
+        "delete from cap_uses where operation_id in (select operation_id from outcomes inner join intents"
+        " on intents.operation_number = outcomes.operation_number"
         " where batch_id = ? and state in ('rejected', 'deferred', 'expired'))",
         (batch_id,),
     )
+    transaction.execute(read_sql("members_let_go"), {"batch_id": batch_id})
     transaction.execute(
-        "update operations set payload = null where batch_id = ? and payload is not null"
-        " and state in ('delivered', 'rejected', 'expired')",
-        (batch_id,),
-    )
-    transaction.execute(
-        "update operations set batch_id = null, receipt = null where batch_id = ? and state = 'deferred'",
+        "update outcomes set batch_id = null, receipt = null where batch_id = ? and state = 'deferred'",
         (batch_id,),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from activation.ledger import Ledger
 
-_TABLES = ("operations", "acknowledged", "denials")
+_TABLES = ("intents", "acknowledged", "denials")
 
 
 def rekey_ledger(ledger: Ledger, pairs: Mapping[str, str]) -> int:

@@ -157,7 +157,7 @@ def forget_payloads(ledger: Ledger, *, now: datetime) -> int:
     for sync_run_id, first, last in over:
         with ledger.write() as transaction:
             transaction.execute(
-                "update operations set former_payload = null where operation_number between ? and ?"
+                "update formers set former_payload = null where operation_number between ? and ?"
                 " and former_payload is not null",
                 (first, last),
             )

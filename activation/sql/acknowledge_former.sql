@@ -1,12 +1,14 @@
 -- What acknowledged has of each key before this transaction changes it.
-update operations
-set
-    former_hash = acknowledged.payload_hash,
-    former_payload = acknowledged.payload
-from acknowledged
+insert into formers (operation_number, former_hash, former_payload)
+select
+    members.operation_number,
+    acknowledged.payload_hash,
+    acknowledged.payload
+from members
+inner join acknowledged
+    on acknowledged.sync_name = members.sync_name
+    and acknowledged.destination_key = members.destination_key
 where
-    acknowledged.sync_name = operations.sync_name
-    and acknowledged.destination_key = operations.destination_key
-    and operations.batch_id = :batch_id
-    and operations.state = 'delivered'
-    and operations.ledger_seq = :ledger_seq
+    members.batch_id = :batch_id
+    and members.state = 'delivered'
+    and members.ledger_seq = :ledger_seq

@@ -3,7 +3,7 @@ where (sync_name, destination_key) in (
     select
         sync_name,
         destination_key
-    from operations
+    from members
     where
         batch_id = :batch_id
         and state = 'delivered'

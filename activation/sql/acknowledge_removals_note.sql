@@ -3,7 +3,7 @@ select
     sync_name,
     destination_key,
     :ledger_seq
-from operations
+from members
 where
     batch_id = :batch_id
     and state = 'delivered'

@@ -17,7 +17,7 @@ select
     case when :keeps_payloads then payload end,
     :now,
     :ledger_seq
-from operations
+from members
 where
     batch_id = :batch_id
     and state = 'delivered'

@@ -6,10 +6,10 @@ where
     and accepted_at is not null
     and exists (
         select 1
-        from operations
+        from outcomes
         where
-            operations.batch_id = batches.batch_id
-            and operations.state in ('accepted', :or_state)
-            and operations.receipt is not null
+            outcomes.batch_id = batches.batch_id
+            and outcomes.state in ('accepted', :or_state)
+            and outcomes.receipt is not null
     )
 order by batch_id

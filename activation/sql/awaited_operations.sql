@@ -1,16 +1,18 @@
 -- The members of a batch whose receipts have no answer yet.
 select
-    operation_number,
-    operation_id,
-    operation,
-    destination_key,
-    payload,
-    receipt,
-    state,
-    reason
-from operations
+    outcomes.operation_number,
+    intents.operation_id,
+    intents.operation,
+    intents.destination_key,
+    intents.payload,
+    outcomes.receipt,
+    outcomes.state,
+    outcomes.reason
+from outcomes
+inner join intents
+    on intents.operation_number = outcomes.operation_number
 where
-    batch_id = :batch_id
-    and state in ('accepted', :or_state)
-    and receipt is not null
-order by operation_number
+    outcomes.batch_id = :batch_id
+    and outcomes.state in ('accepted', :or_state)
+    and outcomes.receipt is not null
+order by outcomes.operation_number

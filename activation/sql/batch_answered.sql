@@ -4,20 +4,20 @@ set
     accepted_at = case
         when exists (
             select 1
-            from operations
+            from outcomes
             where
-                operations.batch_id = batches.batch_id
-                and operations.state in ('accepted', 'in_doubt')
-                and operations.receipt is not null
+                outcomes.batch_id = batches.batch_id
+                and outcomes.state in ('accepted', 'in_doubt')
+                and outcomes.receipt is not null
         ) then accepted_at
     end,
     state = case
         when state = 'unknown' and not exists (
             select 1
-            from operations
+            from outcomes
             where
-                operations.batch_id = batches.batch_id
-                and operations.is_open is not null
+                outcomes.batch_id = batches.batch_id
+                and outcomes.finished_at is null
         ) then 'settled'
         else state
     end,

@@ -6,11 +6,11 @@ set
         when cast(:accepted_now as bigint) is null and accepted_at is null then null
         when exists (
             select 1
-            from operations
+            from outcomes
             where
-                operations.batch_id = batches.batch_id
-                and operations.state in ('accepted', 'in_doubt')
-                and operations.receipt is not null
+                outcomes.batch_id = batches.batch_id
+                and outcomes.state in ('accepted', 'in_doubt')
+                and outcomes.receipt is not null
         ) then coalesce(:accepted_now, accepted_at)
     end,
     ledger_seq = :ledger_seq

@@ -8,9 +8,9 @@ where
     and accepted_at is not null
     and not exists (
         select 1
-        from operations
+        from outcomes
         where
-            operations.batch_id = batches.batch_id
-            and operations.state in ('accepted', 'in_doubt')
-            and operations.receipt is not null
+            outcomes.batch_id = batches.batch_id
+            and outcomes.state in ('accepted', 'in_doubt')
+            and outcomes.receipt is not null
     )

@@ -1,27 +1,64 @@
--- The next operations of one lane, each with what forbids it, if anything: that it is too late, a denial, or a cap.
+-- The next operations of one lane, each with what forbids it, if anything: that it is too late, a denial, or a cap. What
+-- was put off comes before what was not claimed yet, of which :first to :last are this lane's.
 -- Removals and erasures (lane 0) always pass.
 with
+
+put_off as (
+
+    select
+        operation_number,
+        attempts
+    from outcomes
+    where
+        sync_name = :sync_name
+        and lane = :lane
+        and state = 'deferred'
+        and not_before <= :now
+    order by operation_number
+    limit :limit
+
+),
+
+fresh as (
+
+    select
+        operation_number,
+        0 as attempts
+    from intents
+    where operation_number between :first and :last
+    order by operation_number
+    limit :limit
+
+),
+
+due as (
+
+    select *
+    from put_off
+    union all
+    select *
+    from fresh
+    order by operation_number
+    limit :limit
+
+),
 
 candidates as (
 
     select
-        operation_number,
-        operation_id,
-        operation,
-        destination_key,
-        payload,
-        canonical_id,
-        identifier_key,
-        attempts,
-        expires_at
-    from operations
-    where
-        sync_name = :sync_name
-        and lane = :lane
-        and state in ('planned', 'deferred')
-        and not_before <= :now
-    order by operation_number
-    limit :limit
+        due.operation_number,
+        intents.sync_run_id,
+        intents.operation_id,
+        intents.operation,
+        intents.destination_key,
+        intents.payload,
+        intents.canonical_id,
+        intents.identifier_key,
+        due.attempts,
+        intents.expires_at
+    from due
+    inner join intents
+        on intents.operation_number = due.operation_number
 
 )
 
@@ -67,6 +104,7 @@ select
             )
         )
     end as denial,
-    identifier_key
+    identifier_key,
+    sync_run_id
 from candidates
 order by operation_number

@@ -1,8 +1,7 @@
 -- Give up what was deferred too often.
-update operations
+update outcomes
 set
     state = 'expired',
-    is_open = null,
     reason = 'dead_letter_' || coalesce(reason, 'deferred'),
     finished_at = :finished_at,
     ledger_seq = :ledger_seq

@@ -11,19 +11,27 @@ insert into acknowledged (
     ledger_seq
 )
 select
-    sync_name,
-    destination_key,
-    canonical_id,
-    identifier_key,
-    case when operation = 'send' then '' else 'unknown' end,
+    outcomes.sync_name,
+    intents.destination_key,
+    intents.canonical_id,
+    intents.identifier_key,
+    case when intents.operation = 'send' then '' else 'unknown' end,
     :now,
     :ledger_seq
-from operations
+from outcomes
+inner join intents
+    on intents.operation_number = outcomes.operation_number
 where
-    ledger_seq = :ledger_seq
-    and state = 'cancelled'
-    and (operation = 'send' or holds = 1)
-    and batch_id in (select batch_id from batches where state = 'unknown' or accepted_at is not null)
+    outcomes.ledger_seq = :ledger_seq
+    and outcomes.state = 'cancelled'
+    and (intents.operation = 'send' or intents.holds = 1)
+    and outcomes.batch_id in (
+        select batches.batch_id
+        from batches
+        where
+            batches.sync_name = :sync_name
+            and (batches.state = 'unknown' or batches.accepted_at is not null)
+    )
 on conflict (sync_name, destination_key) do update set
     payload_hash = excluded.payload_hash,
     payload = null,

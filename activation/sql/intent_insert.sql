@@ -1,17 +1,13 @@
-insert into operations (
+insert into intents (
     operation_id,
     sync_run_id,
-    sync_name,
     operation,
-    lane,
     holds,
     destination_key,
     canonical_id,
     identifier_key,
     payload,
     payload_hash,
-    expires_at,
-    state,
-    ledger_seq
+    expires_at
 )
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', ?)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

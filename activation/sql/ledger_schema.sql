@@ -8,6 +8,9 @@ create table ledger_identity (
     removals_pruned_to integer not null
 );
 
+-- A run's intents are one range of numbers, removals and erasures before first_write. They are claimed in this order:
+-- next_operation is the first that was not. rest is the state of those from there on, 'claimed' when none is left; they end
+-- together, for rest_reason at rest_at, when no route serves the sync or it is planned again.
 create table sync_runs (
     sync_run_id text primary key,
     sync_name text not null,
@@ -24,7 +27,13 @@ create table sync_runs (
     undo_until integer,
     undoes text,
     first_operation integer not null,
+    first_write integer not null,
     last_operation integer not null,
+    next_operation integer not null,
+    rest text not null check (rest in ('planned', 'claimed', 'suppressed', 'cancelled')),
+    rest_reason text,
+    rest_at integer,
+    rest_seq integer not null,
     adds integer not null,
     updates integer not null,
     removes integer not null,
@@ -42,23 +51,21 @@ create table sync_runs (
 
 create index sync_runs_by_ledger_seq on sync_runs (ledger_seq);
 
--- States: planned, in_flight, accepted, delivered, rejected, deferred, in_doubt, suppressed, expired, cancelled.
--- Being claimed and being in flight are one row of batches, committed together before a byte leaves.
--- A run's operations are one range of numbers, and whatever changes one of them stamps the run's row too, so
--- no index on ledger_seq is needed here. The order of a batch is the order of the numbers.
--- lane 0 (removals and erasures) leaves before lane 1. The payload is kept only while it may have to be sent again.
--- former_hash and former_payload are what acknowledged had of the key before this was delivered: what undoing it needs.
--- The payload of both is kept while the sync's undo_days last. superseded_at: what ended badly and was planned again since.
+-- One run of a sync at a time can be claimed.
+create unique index sync_runs_claimable on sync_runs (sync_name) where rest = 'planned';
+
+-- What a run is to do, written once. Where it stands is told by its run while it was not claimed, by its batch from then
+-- on, and by a row of outcomes where it fared otherwise than its batch: so what is delivered at the first try, which is
+-- nearly all, is written once and never changed but for its payload, which is kept only while it may have to be sent again.
 -- The key of a send is its occurrence key, and expires_at is the moment from which on it does not leave any more.
 -- holds says whether acknowledged has the key once this was delivered: 1 for what a mode brings about, 0 for what
 -- takes a key out again.
--- The checks ask for one value after the other, because SQLite builds the list of an `in` anew for each row of an insert:
+-- The check asks for one value after the other, because SQLite builds the list of an `in` anew for each row of an insert:
 -- that took half of the time.
-create table operations (
+create table intents (
     operation_number integer primary key,
     operation_id text not null,
     sync_run_id text not null,
-    sync_name text not null,
     operation text not null check (
         operation = 'add'
         or operation = 'update'
@@ -66,56 +73,65 @@ create table operations (
         or operation = 'send'
         or operation = 'erase'
     ),
-    lane integer not null check (lane in (0, 1)),
     holds integer not null check (holds in (0, 1)),
     destination_key text not null,
     canonical_id text,
     identifier_key text,
     payload text,
     payload_hash text not null,
+    expires_at integer
+);
+
+-- At most one operation per run and key; open_run sees to it that no former run has one without an answer.
+create unique index intents_by_key on intents (sync_run_id, destination_key);
+
+-- Operations that were not simply delivered with their batch: put off, refused, accepted, in doubt, not let pass.
+-- batch_id is empty for what is in no batch, or not any more: its number may lie in the range of one all the same.
+-- superseded_at: what ended badly and was planned again since.
+create table outcomes (
+    operation_number integer not null primary key,
+    sync_name text not null,
+    lane integer not null check (lane in (0, 1)),
     state text not null,
     reason text,
     receipt text,
     attempts integer not null default 0,
     not_before integer not null default 0,
-    expires_at integer,
     batch_id integer,
     finished_at integer,
     superseded_at integer,
-    former_hash text,
-    former_payload text,
     ledger_seq integer not null,
-    is_open integer default 1,
     check (
-        (is_open is not null)
-        = (
-            state = 'planned'
-            or state = 'deferred'
-            or state = 'in_flight'
-            or state = 'accepted'
-            or state = 'in_doubt'
+        (finished_at is null and state in ('in_flight', 'accepted', 'deferred', 'in_doubt'))
+        or (
+            finished_at is not null
+            and state in ('delivered', 'rejected', 'suppressed', 'expired', 'cancelled')
         )
     )
 );
 
--- At most one open operation per sync and key: nothing can be sent twice side by side.
--- is_open is 1 or null, and not derived from state, so that a claim need not touch this index.
-create unique index operations_open_by_key on operations (sync_name, destination_key)
-where is_open is not null;
+create index outcomes_claimable on outcomes (sync_name, lane, operation_number) where state = 'deferred';
 
-create index operations_claimable on operations (sync_name, lane, operation_number)
-where state in ('planned', 'deferred');
+create index outcomes_open on outcomes (sync_name, operation_number) where finished_at is null;
 
--- What ended badly and was not planned again since. It is rare; asking for the end first spares an intent, which has
--- none, the rest of the condition, and writing intents a fifth of its time.
-create index operations_ended_badly on operations (sync_name, operation_number)
+create index outcomes_ended_badly on outcomes (sync_name, operation_number)
 where finished_at is not null and state in ('rejected', 'expired') and superseded_at is null;
 
-create index operations_by_batch on operations (batch_id) where batch_id is not null;
+create index outcomes_by_batch on outcomes (batch_id) where batch_id is not null;
 
--- One row per claim. The token is the fence: an answer with an older token changes nothing.
+-- What acknowledged had of the key of an operation before it was delivered: what undoing it needs. The payload is kept
+-- while the sync's undo_days last.
+create table formers (
+    operation_number integer not null primary key,
+    former_hash text not null,
+    former_payload text
+);
+
+-- One row per claim: being claimed and being in flight are one, committed before a byte leaves. The token is the fence: an
+-- answer with an older token changes nothing. Its members are the intents from first_operation to last_operation that have
+-- no row of outcomes, none where it holds only what was put off before, and the outcomes with its batch_id; their order is
+-- that of the numbers. The former are in flight until answered_at, and delivered from then on.
 -- accepted_at: when the destination last accepted some of its operations, as long as one of them has no answer yet.
--- It stands here, not in an index on operations, so that an intent pays nothing for it.
 create table batches (
     batch_id integer primary key,
     sync_name text not null,
@@ -129,8 +145,16 @@ create table batches (
     first_attempt_at integer not null,
     last_attempt_at integer not null,
     accepted_at integer,
+    first_operation integer,
+    last_operation integer,
+    claimed_seq integer not null,
+    answered_at integer,
+    answered_seq integer,
     ledger_seq integer not null
 );
+
+-- Which batch has a number is asked by the greatest first_operation up to it.
+create unique index batches_by_first_operation on batches (first_operation) where first_operation is not null;
 
 create index batches_by_ledger_seq on batches (sync_name, ledger_seq);
 
@@ -138,45 +162,175 @@ create index batches_unsettled on batches (sync_name, batch_id) where state in (
 
 create index batches_accepted on batches (sync_name, batch_id) where accepted_at is not null;
 
+-- Every operation with its state: planned, in_flight, accepted, delivered, rejected, deferred, in_doubt, suppressed, expired,
+-- cancelled. To be asked by run or by number; whatever changes an operation stamps its run's row too, so no index on
+-- ledger_seq is needed.
+create view operations as
+select
+    intents.operation_number,
+    intents.operation_id,
+    sync_runs.sync_run_id,
+    sync_runs.sync_name,
+    intents.operation,
+    case when intents.operation_number < sync_runs.first_write then 0 else 1 end as lane,
+    intents.holds,
+    intents.destination_key,
+    intents.canonical_id,
+    intents.identifier_key,
+    intents.payload,
+    intents.payload_hash,
+    intents.expires_at,
+    case
+        when outcomes.operation_number is not null then outcomes.state
+        when batches.answered_at is not null then 'delivered'
+        when batches.batch_id is not null then 'in_flight'
+        else sync_runs.rest
+    end as state,
+    case
+        when outcomes.operation_number is not null then outcomes.reason
+        when batches.batch_id is null then sync_runs.rest_reason
+    end as reason,
+    outcomes.receipt,
+    case
+        when outcomes.operation_number is not null then outcomes.attempts
+        when batches.answered_at is not null then 1
+        else 0
+    end as attempts,
+    coalesce(outcomes.not_before, 0) as not_before,
+    case when outcomes.operation_number is not null then outcomes.batch_id else batches.batch_id end as batch_id,
+    case
+        when outcomes.operation_number is not null then outcomes.finished_at
+        when batches.batch_id is not null then batches.answered_at
+        else sync_runs.rest_at
+    end as finished_at,
+    outcomes.superseded_at,
+    coalesce(outcomes.ledger_seq, batches.answered_seq, batches.claimed_seq, sync_runs.rest_seq) as ledger_seq
+from sync_runs
+inner join intents
+    on intents.operation_number between sync_runs.first_operation and sync_runs.last_operation
+left join outcomes
+    on outcomes.operation_number = intents.operation_number
+left join batches
+    on batches.first_operation = (
+        select max(claimed.first_operation)
+        from batches as claimed
+        where claimed.first_operation <= intents.operation_number
+    )
+    and batches.last_operation >= intents.operation_number;
+
+-- The operations of each batch; to be asked by batch.
+create view members as
+select
+    batches.batch_id,
+    intents.operation_number,
+    intents.operation_id,
+    intents.sync_run_id,
+    batches.sync_name,
+    intents.operation,
+    case when intents.operation in ('remove', 'erase') then 0 else 1 end as lane,
+    intents.holds,
+    intents.destination_key,
+    intents.canonical_id,
+    intents.identifier_key,
+    intents.payload,
+    intents.payload_hash,
+    case when batches.answered_at is null then 'in_flight' else 'delivered' end as state,
+    coalesce(batches.answered_seq, batches.claimed_seq) as ledger_seq
+from batches
+inner join intents
+    on intents.operation_number between batches.first_operation and batches.last_operation
+where
+    not exists (
+        select 1
+        from outcomes
+        where outcomes.operation_number = intents.operation_number
+    )
+union all
+select
+    outcomes.batch_id,
+    intents.operation_number,
+    intents.operation_id,
+    intents.sync_run_id,
+    outcomes.sync_name,
+    intents.operation,
+    outcomes.lane,
+    intents.holds,
+    intents.destination_key,
+    intents.canonical_id,
+    intents.identifier_key,
+    intents.payload,
+    intents.payload_hash,
+    outcomes.state,
+    outcomes.ledger_seq
+from outcomes
+inner join intents
+    on intents.operation_number = outcomes.operation_number
+where outcomes.batch_id is not null;
+
+-- The keys at whose destination something may be on its way, or have been done, and nobody knows; to be asked by sync.
+create view unsettled as
+select
+    batches.sync_name,
+    intents.destination_key,
+    intents.payload_hash
+from batches
+inner join intents
+    on intents.operation_number between batches.first_operation and batches.last_operation
+where
+    batches.state in ('in_flight', 'unknown')
+    and batches.answered_at is null
+    and not exists (
+        select 1
+        from outcomes
+        where outcomes.operation_number = intents.operation_number
+    )
+union all
+select
+    outcomes.sync_name,
+    intents.destination_key,
+    intents.payload_hash
+from outcomes
+inner join intents
+    on intents.operation_number = outcomes.operation_number
+where
+    outcomes.finished_at is null
+    and outcomes.state <> 'deferred';
+
 create view dead_letters as
 with
 
 standing as (
 
     select *
-    from operations
+    from outcomes
+    where
+        finished_at is null
+        and state = 'in_doubt'
+    union all
+    select *
+    from outcomes
     where
         finished_at is not null
         and state in ('rejected', 'expired')
         and superseded_at is null
-    union all
-    select *
-    from operations
-    where
-        batch_id in (select batch_id from batches where state in ('in_flight', 'unknown'))
-        and state = 'in_doubt'
-    union all
-    select *
-    from operations
-    where
-        batch_id in (select batch_id from batches where accepted_at is not null and state = 'settled')
-        and state = 'in_doubt'
 
 )
 
 select
     standing.sync_name,
     standing.operation_number,
-    standing.operation_id,
-    standing.sync_run_id,
-    standing.operation,
-    standing.destination_key,
+    intents.operation_id,
+    intents.sync_run_id,
+    intents.operation,
+    intents.destination_key,
     standing.state,
     standing.reason,
     sync_runs.planned_at
 from standing
+inner join intents
+    on intents.operation_number = standing.operation_number
 inner join sync_runs
-    on sync_runs.sync_run_id = standing.sync_run_id;
+    on sync_runs.sync_run_id = intents.sync_run_id;
 
 -- What each attempt answered, with late answers of lost leases kept as evidence.
 create table attempts (

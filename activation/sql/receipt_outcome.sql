@@ -1,9 +1,8 @@
 -- What became of one accepted operation. Whoever closed it first has closed it: a second answer to the same receipt
 -- changes nothing.
-update operations
+update outcomes
 set
     state = :state,
-    is_open = case when :state in ('deferred', 'in_doubt') then 1 end,
     reason = :reason,
     attempts = attempts + :attempt,
     not_before = :not_before,

@@ -37,10 +37,10 @@ def test_a_copy_is_shown_first_and_then_done(world: World, cdp: Run, postgres: P
     done = cdp("ledger", "copy", "--yes", "--json")
 
     assert (shown.exit_code, before) == (1, [])
-    assert "2  operations" in shown.stdout
+    assert "2  intents" in shown.stdout
     assert "say --yes" in shown.stderr
     assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout)["rows"]["operations"] == 2
+    assert json.loads(done.stdout)["rows"]["intents"] == 2
     assert [freeze.reason for freeze in gate.standing_freezes(world.ledger)] == [
         f"this ledger moved to {world.place}"
     ]

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ from activation.adapters.base import DELIVERED, OperationKind, Outcome, OutcomeK
 from activation.claims import ClaimedBatch, Limits, Worker
 from activation.intents import PlannedOperation, open_run
 from activation.ledger import Ledger
+from activation.ledger_store import Connection
+from activation.sql_files import read_sql
 from tests.activation.world import START
 from tests.campaigns.simulation.house import definition, empty_ledger
 from tests.memory import memory
@@ -45,6 +48,8 @@ DECISIONS = (
 )
 EACH = ("answers", "late answers", "took over", "sent again", "kept back")
 REACHED: Counter[str] = Counter()  # what a run of the machine came to
+RUN_COUNTS = read_sql("run_counts")
+EACH_OF_A_RUN = "select state, reason, 1 from operations where sync_run_id = :sync_run_id"
 OPEN, IN_FLIGHT = ("planned", "deferred"), ("in_flight", "in_doubt")
 
 
@@ -55,6 +60,7 @@ class Model:
     wanted: dict[str, str] = field(default_factory=dict)
     state: dict[str, str] = field(default_factory=dict)
     operation: dict[str, tuple[OperationKind, str | None]] = field(default_factory=dict)
+    run: dict[str, int] = field(default_factory=dict)
     batch: dict[str, int] = field(default_factory=dict)
     acknowledged: dict[str, str] = field(default_factory=dict)
     rejected: set[tuple[str, str | None]] = field(default_factory=set)
@@ -80,7 +86,7 @@ class Model:
         return [*gone, *come]
 
     def claim(self) -> list[str]:
-        """Suppress whom the gate denies, and give the keys of the next batch, in the order of the plan."""
+        """Suppress whom the gate denies, and give the next keys of one run, in the order of its plan."""
         if self.is_frozen:
             return []
         waiting = [key for key in self.operation if self.state[key] in OPEN]
@@ -89,13 +95,20 @@ class Model:
             return []
         removals = [key for key in waiting if self.operation[key][0] is OperationKind.REMOVE]
         if removals:
-            return self._take(removals[: LIMITS.max_rows])
+            return self._take(self._of_one_run(removals[: LIMITS.max_rows]))
         while waiting:
             chunk, waiting = waiting[: LIMITS.max_rows], waiting[LIMITS.max_rows :]
+            allowed = [key for key in chunk if key not in self.denied]
+            taken = self._of_one_run(allowed)
+            if len(taken) < len(allowed):
+                chunk = chunk[: chunk.index(allowed[len(taken)])]
             self.state.update({key: "suppressed" for key in chunk if key in self.denied})
-            if allowed := [key for key in chunk if key not in self.denied]:
-                return self._take(allowed)
+            if taken:
+                return self._take(taken)
         return []
+
+    def _of_one_run(self, keys: list[str]) -> list[str]:
+        return [*takewhile(lambda key: self.run[key] == self.run[keys[0]], keys)]
 
     def _take(self, keys: list[str]) -> list[str]:
         self.state.update(dict.fromkeys(keys, "in_flight"))
@@ -183,6 +196,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.model.operation.pop(key, None)
         for kind, key, payload in planned:
             self.model.state[key], self.model.operation[key] = "planned", (kind, payload)
+            self.model.run[key] = self.plans
             self.model.rejected -= {(key, each) for _, each in self.model.rejected if _ == key}
         self._write_plan()
 
@@ -315,11 +329,21 @@ class LedgerMachine(RuleBasedStateMachine):
             ).fetchall()
             acknowledged = dict(connection.execute("select destination_key, payload_hash from acknowledged"))
             open_keys = connection.execute(
-                "select count(*), count(distinct destination_key) from operations where is_open is not null"
+                "select count(*), count(distinct destination_key) from operations where finished_at is null"
             ).fetchone()
+            runs = connection.execute("select sync_run_id from sync_runs").fetchall()
+            counted = [self._counts(connection, RUN_COUNTS, *run) for run in runs]
+            looked_at = [self._counts(connection, EACH_OF_A_RUN, *run) for run in runs]
         assert dict(rows) == self.model.state
         assert acknowledged == {key: _hash(payload) for key, payload in self.model.acknowledged.items()}
         assert open_keys[0] == open_keys[1]
+        assert counted == looked_at
+
+    def _counts(self, connection: Connection, statement: str, sync_run_id: str) -> Counter[tuple[str, str]]:
+        found: Counter[tuple[str, str]] = Counter()
+        for state, reason, count in connection.execute(statement, {"sync_run_id": sync_run_id}):
+            found[state, reason] += count
+        return +found
 
     def _write_plan(self) -> object:
         assert self.last_plan is not None

@@ -58,7 +58,7 @@ def test_a_connection_that_ends_in_the_middle_of_a_step_never_looks_like_a_commi
 
     def lose_it() -> None:
         with world.ledger.write() as transaction:
-            transaction.execute("update operations set state = 'in_flight'")
+            transaction.execute("update intents set payload = null")
             end_connection(postgres, transaction)
 
     with pytest.raises(LedgerStorageError, match="connection to the ledger"):
@@ -132,7 +132,7 @@ def test_a_failure_that_somebody_passed_over_is_not_committed(world: World) -> N
 
     def pass_over() -> None:
         with world.ledger.write() as transaction:
-            transaction.execute("update operations set state = 'in_flight'")
+            transaction.execute("update intents set payload = null")
             with pytest.raises(psycopg.Error):
                 transaction.execute("select 1 / 0")
 
@@ -165,7 +165,7 @@ def test_a_read_keeps_its_picture_while_others_write(world: World) -> None:
 
 def test_a_read_cannot_write(world: World) -> None:
     with pytest.raises(LedgerStorageError, match="read-only"), world.ledger.read() as connection:
-        connection.execute("delete from operations")
+        connection.execute("delete from intents")
 
 
 def _open(place: LedgerPlace, ids: "multiprocessing.queues.Queue[str]") -> None:
@@ -303,20 +303,22 @@ def test_each_kind_of_trouble_says_what_next(
 @pytest.mark.parametrize(
     ("index", "query"),
     [
-        ("operations_open_by_key", "sync_name = 's' and destination_key = 'k' and is_open is not null"),
-        ("operations_claimable", "sync_name = 's' and lane = 1 and state in ('planned', 'deferred')"),
+        ("intents_by_key", "intents where sync_run_id = 's-000001' and destination_key = 'k'"),
+        ("outcomes_claimable", "outcomes where sync_name = 's' and lane = 1 and state = 'deferred'"),
+        ("outcomes_open", "outcomes where sync_name = 's' and finished_at is null and state = 'in_doubt'"),
         (
-            "operations_ended_badly",
-            "sync_name = 's' and finished_at is not null and state in ('rejected', 'expired')"
-            " and superseded_at is null",
+            "outcomes_ended_badly",
+            "outcomes where sync_name = 's' and finished_at is not null"
+            " and state in ('rejected', 'expired') and superseded_at is null",
         ),
-        ("operations_by_batch", "batch_id = 7"),
+        ("outcomes_by_batch", "outcomes where batch_id = 7"),
+        ("batches_by_first_operation", "batches where first_operation <= 7 and first_operation is not null"),
     ],
 )
 def test_the_statements_find_their_index(world: World, index: str, query: str) -> None:
     with world.ledger.read() as connection:
         connection.execute("set local enable_seqscan = off")
         connection.execute("set local enable_sort = off")
-        plan = connection.execute(f"explain select 1 from operations where {query}").fetchall()
+        plan = connection.execute(f"explain select 1 from {query}").fetchall()
 
     assert any(index in line for (line,) in plan), plan

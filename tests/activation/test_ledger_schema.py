@@ -84,6 +84,16 @@ def test_the_columns_are_the_same(databases: tuple[Path, PostgresDatabase]) -> N
     assert {collation for *_, kind, _, _, collation in found if kind == "text"} == {"C"}
 
 
+def _whole_keys(file: Path) -> list[tuple[str, str, bool]]:
+    """Table, column, and whether whoever inserts gives it (`not null`), of each key that is a whole number."""
+    return [
+        (table, name, bool(not_null))
+        for table in TABLES
+        for _, name, kind, not_null, _, key in of_sqlite(file, f"pragma table_info({table})")
+        if key and kind.lower() == "integer"
+    ]
+
+
 def test_every_counter_is_an_identity(databases: tuple[Path, PostgresDatabase]) -> None:
     file, database = databases
     identities = of_postgres(
@@ -91,12 +101,7 @@ def test_every_counter_is_an_identity(databases: tuple[Path, PostgresDatabase]) 
         "select table_name, column_name from information_schema.columns"
         " where table_schema = current_schema() and is_identity = 'YES'",
     )
-    row_ids = {
-        table: name
-        for table in TABLES
-        for _, name, kind, _, _, key in of_sqlite(file, f"pragma table_info({table})")
-        if key and kind.lower() == "integer"
-    }
+    row_ids = {table: name for table, name, is_given in _whole_keys(file) if not is_given}
 
     assert dict(identities) == row_ids == dict(COUNTERS)
 
@@ -110,7 +115,7 @@ def test_the_keys_and_indexes_are_the_same(databases: tuple[Path, PostgresDataba
             [(text,)] = of_sqlite(file, f"select sql from sqlite_schema where name = '{name}'") or [(None,)]
             where = plain((text or "").partition(" where ")[2] or (text or "").partition("\nwhere ")[2])
             expected.add((table, columns, bool(is_unique), where))
-    expected |= {(table, column, True, "") for table, column in COUNTERS.items()}
+    expected |= {(table, column, True, "") for table, column, _ in _whole_keys(file)}
 
     found = set()
     for table, text in of_postgres(database, INDEXES):

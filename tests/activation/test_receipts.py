@@ -605,7 +605,7 @@ def country(world: Later, key: str) -> object:
 
 
 def test_asking_is_cheap_where_nothing_is_accepted(tmp_path: Path) -> None:
-    """The look-up goes by the index of the few batches that wait, never over operations."""
+    """The look-up goes by the index of the few batches that wait, never over all that was ever sent."""
     with Ledger(tmp_path / "ledger.sqlite") as ledger, ledger.read() as connection:
         plan = connection.execute(
             f"explain query plan {receipts.read_sql('awaited_batches')}",
@@ -614,4 +614,4 @@ def test_asking_is_cheap_where_nothing_is_accepted(tmp_path: Path) -> None:
 
     steps = " ".join(str(row[3]) for row in plan)
     assert "batches_accepted" in steps
-    assert "operations_by_batch" in steps
+    assert "outcomes_by_batch" in steps

@@ -107,7 +107,7 @@ def test_without_what_was_sent_only_additions_can_be_taken_back(world: World) ->
     assert (report.removes, dict(report.blocked)) == (1, {"former_not_kept": 2})
     with world.ledger.read() as connection:
         (kept,) = connection.execute(
-            "select count(payload) + count(former_payload) from operations"
+            "select (select count(payload) from intents) + (select count(former_payload) from formers)"
         ).fetchone()
         assert (kept, connection.execute("select count(payload) from acknowledged").fetchone()) == (0, (0,))
 
@@ -115,7 +115,7 @@ def test_without_what_was_sent_only_additions_can_be_taken_back(world: World) ->
 def test_what_is_kept_for_undoing_is_dropped_when_its_days_are_over(world: World, bad_run: str) -> None:
     def kept() -> int:
         with world.ledger.read() as connection:
-            (count,) = connection.execute("select count(former_payload) from operations").fetchone()
+            (count,) = connection.execute("select count(former_payload) from formers").fetchone()
         return int(count)
 
     before = kept()

@@ -131,10 +131,17 @@ def acknowledge_everything(folder: Path, sync_name: str) -> None:
             " payload_hash, payload, 0, ? from operations",
             (transaction.ledger_seq,),
         )
-        transaction.touch_open_runs(sync_name)
         transaction.execute(
-            "update operations set state = 'delivered', is_open = null, ledger_seq = ?",
-            (transaction.ledger_seq,),
+            "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until,"
+            " attempts, first_attempt_at, last_attempt_at, first_operation, last_operation, claimed_seq,"
+            " answered_at, answered_seq, ledger_seq) select sync_name, sync_run_id, sync_run_id, 'settled',"
+            " '', 1, 0, 1, 0, 0, first_operation, last_operation, ?, 0, ?, ? from sync_runs",
+            (transaction.ledger_seq,) * 3,
+        )
+        transaction.execute(
+            "update sync_runs set next_operation = last_operation + 1, rest = 'claimed', ledger_seq = ?"
+            " where sync_name = ?",
+            (transaction.ledger_seq, sync_name),
         )
 
 

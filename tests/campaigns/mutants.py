@@ -13,6 +13,7 @@ PLANS, PROJECTION, RUNS = (
 )
 BREAKER, CONCURRENCY = (f"tests/activation/test_{name}.py" for name in ("breaker", "concurrency"))
 UNDO, APPEND, RECEIPTS = (f"tests/activation/test_{name}.py" for name in ("undo", "append", "receipts"))
+MEMBERS = "tests/activation/test_batch_members.py"
 SAFEGUARDS = "tests/activation/test_safeguards.py"
 SIMULATION = "tests/campaigns/test_delivery_simulation.py"
 NEVER = "if False:"
@@ -198,12 +199,12 @@ AMBIGUITY = (
     ),
     mutant(
         "who may be there is forgotten once her doubt is closed", "sql/doubts_given_up.sql",
-        "and (operation = 'send' or holds = 1)", "and operation = 'send'",
+        "and (intents.operation = 'send' or intents.holds = 1)", "and intents.operation = 'send'",
         f"{UNDO}::test_who_may_have_arrived_and_opts_out_is_removed_once_the_doubt_is_closed",
     ),
     mutant(
         "a batch is sent again with somebody denied whose doubt was closed", "sql/denied_members.sql",
-        "    and operations.lane <> 0\n", "    and operations.lane <> 0 and operations.state in ('in_flight', 'in_doubt')\n",
+        "    and members.lane <> 0\n", "    and members.lane <> 0 and members.state in ('in_flight', 'in_doubt')\n",
         f"{UNDO}::test_who_is_in_doubt_and_opts_out_is_removed_without_a_person",
     ),
     mutant(
@@ -223,7 +224,7 @@ AMBIGUITY = (
     ),
     mutant(
         "a message whose doubt was closed is sent again", "sql/doubts_given_up.sql",
-        "and (operation = 'send' or holds = 1)", "and operation <> 'send' and holds = 1",
+        "and (intents.operation = 'send' or intents.holds = 1)", "and intents.operation <> 'send' and intents.holds = 1",
         f"{APPEND}::test_what_is_in_doubt_is_never_sent_again_not_even_when_a_person_closes_it",
     ),
     mutant(
@@ -296,7 +297,7 @@ GATE = (
     ),
     mutant(
         "a batch grows beyond the destination's bytes", "claims.py",
-        "if size > max_bytes and position > 0:", NEVER, f"{LEDGER}::test_a_batch_ends_before_the_byte_limit",
+        "(size > max_bytes or ", "(", f"{LEDGER}::test_a_batch_ends_before_the_byte_limit",
     ),
 )  # fmt: skip
 
@@ -306,8 +307,40 @@ PLANNING = (
         "    if moved:\n", f"    {NEVER}\n", f"{LEDGER}::test_a_plan_made_before_another_delivery_is_refused", is_quick=True,
     ),
     mutant(
-        "a key may have two open operations", "sql/ledger_schema.sql",
-        "create unique index operations_open_by_key", "create index operations_open_by_key", f"{SAFEGUARDS}::test_a_key_has_one_open_operation_at_most",
+        "a plan may have a key twice", "sql/ledger_schema.sql",
+        "create unique index intents_by_key", "create index intents_by_key", f"{SAFEGUARDS}::test_a_key_has_one_open_operation_at_most",
+    ),
+    mutant(
+        "a key may have a second open operation", "intents.py",
+        "    if unsettled:\n", f"    {NEVER}\n", f"{MEMBERS}::test_a_key_without_an_answer_gets_no_second_operation",
+    ),
+    mutant(
+        "what is claimed can be claimed again", "claims.py",
+        "(taken[-1] + 1, taken[-1] + 1,", "(taken[0], taken[0],", f"{MEMBERS}::test_no_operation_is_in_two_batches",
+    ),
+    mutant(
+        "two batches may begin with one operation", "sql/ledger_schema.sql",
+        "create unique index batches_by_first_operation", "create index batches_by_first_operation", f"{MEMBERS}::test_no_two_batches_begin_with_one_operation",
+    ),
+    mutant(
+        "what the gate kept out is a member of the batch around it", "sql/ledger_schema.sql",
+        "where outcomes.operation_number = intents.operation_number\n    )\nunion all\nselect\n    outcomes.batch_id,", "where false\n    )\nunion all\nselect\n    outcomes.batch_id,", f"{MEMBERS}::test_whom_the_gate_keeps_out_of_the_middle_of_a_batch_is_no_member_of_it",
+    ),
+    mutant(
+        "a second answer takes back what the first one said", "sql/outcome_update.sql",
+        "answered_at is null\n", "true\n", f"{MEMBERS}::test_what_was_delivered_stays_so_whatever_a_repeat_is_told",
+    ),
+    mutant(
+        "what fared otherwise is delivered with its batch", "outcomes.py",
+        "    if changes:\n", f"    {NEVER}\n", f"{RUNS}::test_a_rejected_row_is_sent_once_and_the_others_are_delivered",
+    ),
+    mutant(
+        "what is delivered at the second try stays put off", "outcomes.py",
+        "    if delivered and _has_outcomes(", "    if False and _has_outcomes(", f"{MEMBERS}::test_what_is_put_off_is_delivered_at_the_second_try",
+    ),
+    mutant(
+        "a batch holds operations of two runs", "claims.py",
+        " or row.sync_run_id != candidates[0].sync_run_id)", ")", f"{MEMBERS}::test_a_batch_is_of_one_run",
     ),
     mutant(
         "an operation is named without its ledger", "intents.py",
@@ -327,7 +360,7 @@ PLANNING = (
     ),
     mutant(
         "a preview plans what is in doubt again", "sql/ledger_blocked.sql",
-        "operations.state in ('in_flight', 'accepted', 'in_doubt')", "operations.state in ('accepted')", f"{SIMULATION}::test_whatever_happens_nothing_is_lost_done_twice_or_sent_past_the_gate",
+        "where sync_name = :sync_name\nunion", "where false and sync_name = :sync_name\nunion", f"{SIMULATION}::test_whatever_happens_nothing_is_lost_done_twice_or_sent_past_the_gate",
     ),
     mutant(
         "what was rejected is planned again", "sql/plan_state_projected.sql",

@@ -147,7 +147,9 @@ class Judge:
         touched = 0
         if any(is_late or is_old for _, is_late, is_old in attempts):
             (touched,) = transaction.execute(
-                "select count(*) from operations where ledger_seq = ?", (seq,)
+                "select (select count(*) from outcomes where ledger_seq = ?)"
+                " + (select count(*) from batches where answered_seq = ?)",
+                (seq, seq),
             ).fetchone()
         gate = self.rules.now(seq, moment)
 
@@ -181,7 +183,7 @@ class Judge:
         members = {
             identity: (state, address, operation)
             for identity, state, address, operation in self._eyes.execute(
-                "select operation_id, state, identifier_key, operation from operations where batch_id = ?",
+                "select operation_id, state, identifier_key, operation from members where batch_id = ?",
                 (batch.batch_id,),
             )
         }
@@ -194,7 +196,8 @@ class Judge:
         """Classify every operation; `wanted` is what must stand at the destination by now."""
         tally, there = self.tally, self._destination
         operations = self._eyes.execute(
-            "select operation_id, destination_key, state, reason, batch_id, is_open from operations"
+            "select operation_id, destination_key, state, reason, batch_id, finished_at is null"
+            " from operations"
         ).fetchall()
         executed = Counter(execution.operation_id for execution in there.executions)
         unsure = {
@@ -249,7 +252,7 @@ class Judge:
         excused = {
             key
             for (key,) in self._eyes.execute(
-                "select destination_key from operations where is_open is not null union"
+                "select destination_key from operations where finished_at is null union"
                 " select destination_key from dead_letters"
             )
         }
@@ -261,14 +264,15 @@ class Judge:
     def _look_at_claim(self, transaction: Transaction, batch_id: int) -> None:
         """Removals leave first; what waits is what was due when the claim was made."""
         waiting = transaction.execute(
-            "select 1 from batches inner join operations on operations.sync_name = batches.sync_name"
-            " where batches.batch_id = ? and operations.lane = 0"
-            " and operations.state in ('planned', 'deferred')"
-            " and operations.not_before <= batches.first_attempt_at",
-            (batch_id,),
+            "select 1 from batches inner join operations on operations.sync_run_id = batches.sync_run_id"
+            " where batches.batch_id = ? and operations.lane = 0 and operations.state = 'planned' union all"
+            " select 1 from batches inner join outcomes on outcomes.sync_name = batches.sync_name"
+            " where batches.batch_id = ? and outcomes.lane = 0 and outcomes.state = 'deferred'"
+            " and outcomes.not_before <= batches.first_attempt_at",
+            (batch_id, batch_id),
         ).fetchone()
         (lane,) = transaction.execute(
-            "select max(lane) from operations where batch_id = ?", (batch_id,)
+            "select max(lane) from members where batch_id = ?", (batch_id,)
         ).fetchone()
         if lane == 1 and waiting:
             self.violation("an addition was claimed while a removal waited")
