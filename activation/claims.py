@@ -234,7 +234,8 @@ def may_send_again(
 ) -> bool:
     """Whether the gate would still let every unsettled member of a stranded batch pass.
 
-    What brings something to people needs denials that are as young as for a claim.
+    What brings something to people needs denials that are as young as for a claim. A batch one of whose
+    members was given up is not sent again: it is in the body, and may have been planned anew.
     """
     with ledger.read() as connection:
         transaction = Transaction(connection, 0)
@@ -245,6 +246,11 @@ def may_send_again(
             gate.freeze_reason(transaction, sync.name, sync_run_id=sync_run_id)
             or gate.current_route(transaction, sync.name) != "live"
         ):
+            return False
+        given_up = connection.execute(
+            "select 1 from outcomes where batch_id = ? and state = 'cancelled' limit 1", (batch_id,)
+        ).fetchone()
+        if given_up is not None:
             return False
         writes = connection.execute(
             "select 1 from members where batch_id = ? and lane = ? and state in ('in_flight', 'in_doubt')"

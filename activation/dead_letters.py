@@ -6,6 +6,7 @@ from datetime import datetime
 from activation.adapters.base import Capabilities
 from activation.config import Sync
 from activation.ledger import Ledger, Transaction
+from activation.outcomes import let_go
 from activation.sql_files import read_sql
 from activation.times import from_micros, to_micros
 
@@ -132,10 +133,12 @@ def _forget_doubts(transaction: Transaction, sync_name: str, now: datetime) -> N
     transaction.execute(
         read_sql("batches_without_receipts"), {"sync_name": sync_name, "ledger_seq": transaction.ledger_seq}
     )
-    transaction.execute(
+    settled = transaction.execute(
         "update batches set state = 'settled', ledger_seq = ? where sync_name = ? and state = 'unknown'"
         " and not exists (select 1 from outcomes where outcomes.batch_id = batches.batch_id"
-        " and outcomes.finished_at is null)",
+        " and outcomes.finished_at is null) returning batch_id",
         (transaction.ledger_seq, sync_name),
-    )
+    ).fetchall()
+    for (batch_id,) in settled:
+        let_go(transaction, batch_id)
     transaction.touch_changed_runs(sync_name)

@@ -102,7 +102,7 @@ def open_run(
             "select coalesce(max(run_number), 0) + 1 from sync_runs where sync_name = ?", (sync.name,)
         ).fetchone()
         run = SyncRun(f"{sync.name}-{run_number:06d}", run_number, is_resumed=False)
-        before = _last_number(transaction)
+        (before,) = transaction.execute("select coalesce(max(operation_number), 0) from intents").fetchone()
         (ledger_id,) = transaction.execute("select ledger_id from ledger_identity").fetchone()
         counts = dict.fromkeys(OperationKind, 0)
         transaction.connection.executemany(
@@ -111,6 +111,7 @@ def open_run(
                 operations,
                 sync,
                 run,
+                first=before + 1,
                 occurrence=f"{ledger_id}:{run_number}",
                 counts=counts,
                 now=now,
@@ -140,7 +141,7 @@ def open_run(
                 "undoes": undoes,
                 "first_operation": before + 1,
                 "first_write": before + 1 + sum(counts[kind] for kind in LEAVING),
-                "last_operation": _last_number(transaction),
+                "last_operation": before + sum(counts.values()),
                 "adds": counts[OperationKind.ADD],
                 "updates": counts[OperationKind.UPDATE],
                 "removes": counts[OperationKind.REMOVE],
@@ -188,8 +189,7 @@ def end_unclaimed(
         "ledger_seq": transaction.ledger_seq,
     }
     transaction.execute(
-        "update intents set payload = null where payload is not null"
-        f" and operation_number in ({read_sql('intents_unclaimed')})",
+        f"update intents set payload = null where operation_number in ({read_sql('intents_unclaimed')})",
         values,
     )
     transaction.execute(
@@ -292,11 +292,6 @@ def _note(
     )
 
 
-def _last_number(transaction: Transaction) -> int:
-    (last,) = transaction.execute("select coalesce(max(operation_number), 0) from intents").fetchone()
-    return int(last)
-
-
 def _open_expiries(transaction: Transaction, sync_name: str) -> dict[str, int]:
     """Key -> expiry of messages that were planned and have not left; planned again, none gets more time."""
     return dict(
@@ -366,6 +361,7 @@ def _intent_rows(
     sync: Sync,
     run: SyncRun,
     *,
+    first: int,
     occurrence: str,
     counts: dict[OperationKind, int],
     now: datetime,
@@ -374,7 +370,7 @@ def _intent_rows(
     moment, sync_name, sync_run_id = to_micros(now), sync.name, run.sync_run_id
     of_kind = {kind: (kind.value, int(sync.mode.holds_after(kind))) for kind in OperationKind}
     has_write = False
-    for operation in operations:
+    for number, operation in enumerate(operations, first):
         kind, destination_key = operation.kind, operation.destination_key
         counts[kind] += 1
         if kind not in LEAVING:
@@ -388,6 +384,7 @@ def _intent_rows(
             expires_at = moment + operation.lives_micros
             expires_at = min(expires_at, expiries.get(destination_key, expires_at))
         yield (
+            number,
             operation_id(sync_name, operation, occurrence),
             sync_run_id,
             *of_kind[kind],

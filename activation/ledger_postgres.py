@@ -253,6 +253,10 @@ class PostgresStore(Store):
             ("idle_in_transaction_session_timeout", _milliseconds(LONGEST_PAUSE)),
             ("plan_cache_mode", "force_custom_plan"),  # a plan made for an empty table outlives its reason
             ("cursor_tuple_fraction", "1"),  # a stream is read to its end
+            (
+                "jit",
+                "off",
+            ),  # it expects too much of a range in a join, and compiles longer than it runs
             ("tcp_keepalives_idle", "30"),
             ("tcp_keepalives_interval", "10"),
             ("tcp_keepalives_count", "3"),

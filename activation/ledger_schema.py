@@ -25,7 +25,7 @@ TABLES = (
     "cap_uses",
 )  # fmt: skip
 COUNTERS = {
-    "intents": "operation_number", "batches": "batch_id", "routes": "route_number",
+    "batches": "batch_id", "routes": "route_number",
     "freezes": "freeze_number",
 }  # fmt: skip
 

@@ -2,8 +2,7 @@
 update intents
 set payload = null
 where
-    payload is not null
-    and operation_number in (
+    operation_number in (
         select outcomes.operation_number
         from outcomes
         where

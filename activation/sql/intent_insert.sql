@@ -1,4 +1,5 @@
 insert into intents (
+    operation_number,
     operation_id,
     sync_run_id,
     operation,
@@ -10,4 +11,4 @@ insert into intents (
     payload_hash,
     expires_at
 )
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

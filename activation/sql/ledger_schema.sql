@@ -46,7 +46,9 @@ create table sync_runs (
     accepted integer not null default 0,
     in_doubt integer not null default 0,
     ledger_seq integer not null,
-    unique (sync_name, run_number)
+    unique (sync_name, run_number),
+    check (first_write >= first_operation and first_write <= last_operation + 1),
+    check (last_operation - first_operation + 1 = adds + updates + removes + erases + sends)
 );
 
 create index sync_runs_by_ledger_seq on sync_runs (ledger_seq);
@@ -54,7 +56,7 @@ create index sync_runs_by_ledger_seq on sync_runs (ledger_seq);
 -- One run of a sync at a time can be claimed.
 create unique index sync_runs_claimable on sync_runs (sync_name) where rest = 'planned';
 
--- What a run is to do, written once. Where it stands is told by its run while it was not claimed, by its batch from then
+-- What a run is to do, written once, under numbers that whoever writes it gives without a gap. Where it stands is told by its run while it was not claimed, by its batch from then
 -- on, and by a row of outcomes where it fared otherwise than its batch: so what is delivered at the first try, which is
 -- nearly all, is written once and never changed but for its payload, which is kept only while it may have to be sent again.
 -- The key of a send is its occurrence key, and expires_at is the moment from which on it does not leave any more.
@@ -63,7 +65,7 @@ create unique index sync_runs_claimable on sync_runs (sync_name) where rest = 'p
 -- The check asks for one value after the other, because SQLite builds the list of an `in` anew for each row of an insert:
 -- that took half of the time.
 create table intents (
-    operation_number integer primary key,
+    operation_number integer not null primary key,
     operation_id text not null,
     sync_run_id text not null,
     operation text not null check (
@@ -218,7 +220,8 @@ left join batches
     )
     and batches.last_operation >= intents.operation_number;
 
--- The operations of each batch; to be asked by batch.
+-- The operations of each batch; to be asked by batch. Whether an intent has an outcome is asked of each by itself: of
+-- `not exists` PostgreSQL makes a join with all outcomes that there ever were.
 create view members as
 select
     batches.batch_id,
@@ -240,11 +243,11 @@ from batches
 inner join intents
     on intents.operation_number between batches.first_operation and batches.last_operation
 where
-    not exists (
-        select 1
+    (
+        select outcomes.operation_number
         from outcomes
         where outcomes.operation_number = intents.operation_number
-    )
+    ) is null
 union all
 select
     outcomes.batch_id,
@@ -279,11 +282,11 @@ inner join intents
 where
     batches.state in ('in_flight', 'unknown')
     and batches.answered_at is null
-    and not exists (
-        select 1
+    and (
+        select outcomes.operation_number
         from outcomes
         where outcomes.operation_number = intents.operation_number
-    )
+    ) is null
 union all
 select
     outcomes.sync_name,

@@ -4,6 +4,7 @@ set
     state = 'delivered',
     reason = null,
     attempts = attempts + 1,
+    not_before = 0,
     finished_at = :now,
     ledger_seq = :ledger_seq
 where

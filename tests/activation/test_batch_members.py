@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from activation import claims, gate
+from activation import claims, dead_letters, gate
 from activation.adapters.base import DELIVERED, OperationKind, Outcome, OutcomeKind
 from activation.claims import ClaimedBatch
 from activation.errors import LedgerRefusedError, PlanOutdatedError
@@ -19,6 +19,7 @@ from tests.activation.test_safeguards import (
     acknowledged,
     answer,
     claimed,
+    may_repeat,
     plan_once,
 )
 from tests.activation.world import START, World
@@ -152,6 +153,48 @@ def test_what_was_put_off_comes_before_what_was_never_claimed(world: World) -> N
     assert second is not None
     assert keys(second) == ["a", "c"]
     assert world.states() == {"a": "in_flight", "b": "delivered", "c": "in_flight", "d": "planned"}
+
+
+def test_a_batch_is_not_sent_again_once_a_member_was_given_up(world: World) -> None:
+    """She is in its body, and may have been planned anew: it is only read back."""
+    write_intents(world, *planned("a", "b"))
+    batch = claimed(world)
+    answer(world, batch, UNKNOWN, replace(UNKNOWN, reason="other"))
+    before = may_repeat(world, batch.batch.batch_id)
+
+    dead_letters.give_up(world.ledger, "to_sandbox", reason_code="other", now=world.time())
+
+    assert (before, may_repeat(world, batch.batch.batch_id)) == (True, False)
+    assert world.states() == {"a": "in_doubt: timeout", "b": "cancelled: discarded_other"}
+
+
+def test_no_payload_is_kept_once_a_doubt_is_closed(world: World) -> None:
+    write_intents(world, *planned("a", "b", "c"))
+    answer(world, claimed(world), DELIVERED, UNKNOWN, REFUSED)
+
+    dead_letters.give_up(world.ledger, "to_sandbox", reason_code=None, now=world.time())
+
+    with world.ledger.read() as connection:
+        assert connection.execute("select count(payload) from intents").fetchone() == (0,)
+
+
+def test_a_plan_that_was_undone_half_way_leaves_no_gap_in_the_numbers(world: World) -> None:
+    """A run is its range of numbers: where its removals end, and how many are left, is counted from it."""
+    write_intents(world, *planned("a", "b"))
+    answer(world, claimed(world), DELIVERED, UNKNOWN)
+    with pytest.raises(PlanOutdatedError):
+        plan_once(world.ledger, world, planned("b", "c"), "refused")
+    deny(world, "a")
+    removal = planned("a")[0]._replace(kind=OperationKind.REMOVE, payload=None)
+
+    run = plan_once(world.ledger, world, [removal, *planned("d")], "second")
+    assert run is not None
+    counts = finish_run(world.ledger, run.sync_run_id, now=world.time())
+    batch = claimed(world)
+
+    assert counts.deferred == 2
+    assert keys(batch) == ["a"]
+    assert world.states()["a"] == "in_flight"
 
 
 def test_a_batch_is_of_one_run(world: World) -> None:

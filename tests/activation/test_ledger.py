@@ -134,11 +134,11 @@ def test_a_plan_made_before_another_delivery_is_refused(world: World) -> None:
     write_intents(world, *planned("a"))
     take(world)
 
-    with pytest.raises(PlanOutdatedError, match="Plan again"):
+    with pytest.raises(PlanOutdatedError, match="delivered by another process"):
         open_run(
             world.ledger,
             world.sync(),
-            planned("a"),
+            planned("b"),
             count=1,
             plan_hash="other",
             planned_at_seq=seen,

@@ -1,6 +1,7 @@
 """The ledger in PostgreSQL: connections that end, servers that cannot promise, no password shown."""
 
 import multiprocessing
+import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,10 +24,19 @@ from activation.errors import (
 from activation.ledger import Ledger, Transaction, examine_ledger
 from activation.ledger_places import LedgerPlace, PostgresDatabase, ledger_place
 from activation.ledger_postgres_errors import explain
+from activation.sql_files import read_sql
 from tests.activation.test_ledger import WORKER, planned, take, write_intents
 from tests.activation.world import World, open_world, people
 from tests.postgres import PostgresServer, postgres_server
 from tests.postgres_proxy import Proxy
+
+PER_ANSWER = (
+    "acknowledge_writes",
+    "acknowledge_former",
+    "members_let_go",
+    "denied_members",
+    "ledger_blocked",
+)
 
 
 @pytest.fixture
@@ -322,3 +332,37 @@ def test_the_statements_find_their_index(world: World, index: str, query: str) -
         plan = connection.execute(f"explain select 1 from {query}").fetchall()
 
     assert any(index in line for (line,) in plan), plan
+
+
+def test_an_answer_costs_the_same_however_much_was_answered_before(world: World) -> None:
+    """As at a destination that accepts and answers later: each operation has an outcome."""
+    with world.ledger.write() as transaction:
+        transaction.execute(
+            "insert into intents (operation_number, operation_id, sync_run_id, operation, holds,"
+            " destination_key, payload_hash) select n, n::text, 's-000001', 'add', 1, n::text, ''"
+            " from generate_series(1, 200000) as n"
+        )
+        transaction.execute(
+            "insert into outcomes (operation_number, sync_name, lane, state, batch_id, finished_at,"
+            " ledger_seq) select n, 's', 1, 'delivered', n / 100, 0, 1 from generate_series(1, 190000) as n"
+        )
+        transaction.execute(
+            "insert into batches (sync_name, sync_run_id, idempotency_key, state, owner, token, lease_until,"
+            " attempts, first_attempt_at, last_attempt_at, first_operation, last_operation, claimed_seq,"
+            " ledger_seq) select 's', 's-000001', '', 'settled', '', 1, 0, 1, 0, 0, n * 100 + 1,"
+            " n * 100 + 100, 1, 1 from generate_series(0, 1999) as n"
+        )
+        for table in ("intents", "outcomes", "batches"):
+            transaction.execute(f"analyze {table}")
+
+    for name in PER_ANSWER:
+        statement = read_sql(name)
+        values = dict.fromkeys(re.findall(r"(?<!:):([a-z_]+)", statement), 1)
+        others = {"sync_name": "s", "channel": "email", "definition_hash": "h", "keeps_payloads": True}
+        with world.ledger.write() as transaction:
+            steps = "\n".join(
+                line for (line,) in transaction.execute(f"explain {statement}", values | others)
+            )
+
+        assert "Seq Scan on outcomes" not in steps, steps
+        assert "Seq Scan on intents" not in steps, steps

@@ -85,7 +85,7 @@ def test_the_columns_are_the_same(databases: tuple[Path, PostgresDatabase]) -> N
 
 
 def _whole_keys(file: Path) -> list[tuple[str, str, bool]]:
-    """Table, column, and whether whoever inserts gives it (`not null`), of each key that is a whole number."""
+    """Table, column, and whether whoever inserts gives it (`not null`), of each whole-number key."""
     return [
         (table, name, bool(not_null))
         for table in TABLES

@@ -186,6 +186,14 @@ AMBIGUITY = (
         "        if any(outcome.stops_destination for outcome in outcomes):", f"        {NEVER}", f"{FAILURES}::test_refused_credentials_stop_the_sync_and_reject_nobody",
     ),
     mutant(
+        "a batch is sent again one of whose members was given up", "claims.py",
+        "        if given_up is not None:\n", f"        {NEVER}\n", f"{MEMBERS}::test_a_batch_is_not_sent_again_once_a_member_was_given_up",
+    ),
+    mutant(
+        "what was delivered in a batch that a person closed keeps its payload", "dead_letters.py",
+        "        let_go(transaction, batch_id)\n", "        pass\n", f"{MEMBERS}::test_no_payload_is_kept_once_a_doubt_is_closed",
+    ),
+    mutant(
         "what is put off is put off for ever", "sql/dead_letters.sql",
         "and attempts >= :max_attempts", "and attempts > :max_attempts * 1000", f"{SAFEGUARDS}::test_what_is_put_off_too_often_is_given_up",
     ),
@@ -279,7 +287,7 @@ GATE = (
     ),
     mutant(
         "recovery sends on every route and in a pause", "claims.py",
-        "            return False\n        writes = connection", "            pass\n        writes = connection", f"{SAFEGUARDS}::test_in_a_pause_or_on_another_route_recovery_sends_nothing",
+        "            return False\n        given_up = connection", "            pass\n        given_up = connection", f"{SAFEGUARDS}::test_in_a_pause_or_on_another_route_recovery_sends_nothing",
     ),
     mutant(
         "an old build of the marts lifts denials", "gate.py",
@@ -324,7 +332,7 @@ PLANNING = (
     ),
     mutant(
         "what the gate kept out is a member of the batch around it", "sql/ledger_schema.sql",
-        "where outcomes.operation_number = intents.operation_number\n    )\nunion all\nselect\n    outcomes.batch_id,", "where false\n    )\nunion all\nselect\n    outcomes.batch_id,", f"{MEMBERS}::test_whom_the_gate_keeps_out_of_the_middle_of_a_batch_is_no_member_of_it",
+        "where outcomes.operation_number = intents.operation_number\n    ) is null\nunion all\nselect\n    outcomes.batch_id,", "where false\n    ) is null\nunion all\nselect\n    outcomes.batch_id,", f"{MEMBERS}::test_whom_the_gate_keeps_out_of_the_middle_of_a_batch_is_no_member_of_it",
     ),
     mutant(
         "a second answer takes back what the first one said", "sql/outcome_update.sql",
