@@ -143,6 +143,7 @@ def plan_sync(
     )
     values = source_values(sync, source)
     execute(warehouse, desired, values)
+    execute_each(warehouse, read_sql("plan_repeated"), {})
     former = _former_run(ledger, sync)
     is_baseline = (
         former is None and sync.occurrence is not None and sync.occurrence.starts_with == "newcomers"
@@ -224,7 +225,7 @@ def _summarise(
     source: SourceState | None,
     is_baseline: bool,
 ) -> Plan:
-    cursor = warehouse.execute(read_sql("plan_counts"), {"on_changed": sync.mode.on_changed})
+    cursor = warehouse.execute(read_sql("plan_counts"))
     names = [column[0] for column in cursor.description]
     counts = dict(zip(names, cursor.fetchall()[0], strict=True))
     reasons: dict[str, dict[str, int]] = {"invalid": {}, "blocked": {}, "held_back": {}}
@@ -258,7 +259,7 @@ def _summarise(
         is_baseline=is_baseline,
         opt_outs=counts["opt_outs"],
         foreigners=counts["foreigners"],
-        unchanged=counts["unchanged"],
+        unchanged=_unchanged(warehouse, sync, counts, is_baseline=is_baseline),
         desired=counts["desired"],
         acknowledged=counts["acknowledged"],
         invalid=reasons["invalid"],
@@ -287,6 +288,16 @@ def _summarise(
             ),
         ),
     )
+
+
+def _unchanged(
+    warehouse: duckdb.DuckDBPyConnection, sync: Sync, counts: Mapping[str, int], *, is_baseline: bool
+) -> int:
+    """Wanted keys that need nothing: all but those that differ, where each of these has an operation."""
+    if sync.mode.on_new and sync.mode.on_changed and not is_baseline:
+        return counts["desired"] - counts["differing"]
+    row = warehouse.execute(read_sql("plan_unchanged"), {"on_changed": sync.mode.on_changed}).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _effort(sync: Sync, counts: Mapping[str, int]) -> tuple[int, float]:

@@ -58,6 +58,7 @@ wanted as (
         compared.payload,
         compared.lives,
         compared.payload_hash,
+        compared.is_left,
         compared.is_left and opt_outs.identifier_key is not null as is_opt_out,
         false as is_foreign,
     from compared
@@ -72,6 +73,7 @@ wanted as (
         null as payload,
         null as lives,
         '' as payload_hash,
+        true as is_left,
         false as is_opt_out,
         true as is_foreign,
     from plan_listed
@@ -84,18 +86,45 @@ wanted as (
 
 changes as (
 
-    select
-        *,
-        sha256($sync_name || ':' || destination_key) as destination_key_hash,
+    select *
     from wanted
     where operation is not null
 
 ),
 
+-- The warehouse knows operations by the hash of their key. Where nothing holds a key back the join ends with its first rows,
+-- and hardly a key is hashed.
+keys as (
+
+    select
+        destination_key,
+        sha256($sync_name || ':' || destination_key) as destination_key_hash,
+    from (
+        select plan_desired.destination_key from plan_desired
+        union all
+        select plan_acknowledged.destination_key from plan_acknowledged
+        union all
+        select plan_listed.destination_key from plan_listed
+    ) as any_key
+
+),
+
+blocked as (
+
+    select
+        keys.destination_key,
+        plan_blocked.payload_hash,
+        plan_blocked.is_unsettled,
+    from plan_blocked
+    inner join keys
+        on keys.destination_key_hash = plan_blocked.destination_key_hash
+
+),
+
 unsettled as (
 
-    select distinct destination_key_hash
-    from plan_blocked
+    select distinct destination_key
+    from blocked
     where is_unsettled
 
 ),
@@ -103,9 +132,9 @@ unsettled as (
 rejected as (
 
     select distinct
-        destination_key_hash,
+        destination_key,
         payload_hash,
-    from plan_blocked
+    from blocked
     where not is_unsettled
 
 )
@@ -118,15 +147,16 @@ select
     case when changes.operation in ('add', 'update', 'send') then changes.payload end as payload,
     changes.lives,
     changes.payload_hash,
+    changes.is_left,
     changes.is_opt_out,
     changes.is_foreign,
     case
-        when unsettled.destination_key_hash is not null then 'in_doubt'
-        when rejected.destination_key_hash is not null and not changes.is_opt_out then 'rejected_before'
+        when unsettled.destination_key is not null then 'in_doubt'
+        when rejected.destination_key is not null and not changes.is_opt_out then 'rejected_before'
     end as blocked_by,
 from changes
 left join unsettled
-    on unsettled.destination_key_hash = changes.destination_key_hash
+    on unsettled.destination_key = changes.destination_key
 left join rejected
-    on rejected.destination_key_hash = changes.destination_key_hash
+    on rejected.destination_key = changes.destination_key
     and rejected.payload_hash = changes.payload_hash

@@ -44,14 +44,6 @@ select
     wanted.*,
     (select count(*) from plan_forgotten) as forgotten,
     (select count(*) from plan_acknowledged) as acknowledged,
-    (
-        select count(*)
-        from plan_desired
-        inner join plan_acknowledged
-            on plan_acknowledged.destination_key = plan_desired.destination_key
-            and plan_acknowledged.payload_hash <> 'unknown'
-            and ($on_changed is null or plan_acknowledged.payload_hash = plan_desired.payload_hash)
-        where plan_desired.invalid_code is null
-    ) as unchanged,
+    (select count(*) from plan_changes where not is_left) as differing,
 from counted
 cross join wanted
