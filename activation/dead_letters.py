@@ -5,6 +5,7 @@ from datetime import datetime
 
 from activation.adapters.base import Capabilities
 from activation.config import Sync
+from activation.intents import count_run
 from activation.ledger import Ledger, Transaction
 from activation.outcomes import let_go
 from activation.sql_files import read_sql
@@ -96,7 +97,7 @@ def give_up_denied(ledger: Ledger, sync: Sync, capabilities: Capabilities, *, no
     """Close what may have brought somebody there who is denied by now: the next plan removes her.
 
     Only what can have no effect any more, because all that was on its way there has ended. The rest of her
-    batch stays as it is, and is never sent again while she is denied. Returns how many were closed.
+    batch stays as it is, and is only read back from then on. Returns how many were closed.
     """
     with ledger.read() as connection:
         is_any = connection.execute(
@@ -128,6 +129,13 @@ def give_up_denied(ledger: Ledger, sync: Sync, capabilities: Capabilities, *, no
 def _forget_doubts(transaction: Transaction, sync_name: str, now: datetime) -> None:
     """What follows for members and batches from the doubts that this transaction has closed."""
     values = {"sync_name": sync_name, "ledger_seq": transaction.ledger_seq, "now": to_micros(now)}
+    changed_runs = transaction.execute(
+        "select distinct sync_run_id from batches where sync_name = :sync_name"
+        " and (state = 'unknown' or accepted_at is not null) and exists (select 1 from outcomes"
+        " where outcomes.batch_id = batches.batch_id and outcomes.state = 'cancelled'"
+        " and outcomes.ledger_seq = :ledger_seq)",
+        values,
+    ).fetchall()
     transaction.execute(read_sql("doubts_given_up"), values)
     transaction.execute(read_sql("doubts_let_go"), values)
     transaction.execute(
@@ -141,4 +149,5 @@ def _forget_doubts(transaction: Transaction, sync_name: str, now: datetime) -> N
     ).fetchall()
     for (batch_id,) in settled:
         let_go(transaction, batch_id)
-    transaction.touch_changed_runs(sync_name)
+    for (sync_run_id,) in changed_runs:
+        count_run(transaction, sync_run_id, now=now)

@@ -217,32 +217,37 @@ def finish_run(ledger: Ledger, sync_run_id: str, *, now: datetime) -> RunCounts:
     Asked again when an answer came later: the counts are new, the moment of the end stays.
     """
     with ledger.write() as transaction:
-        rows = transaction.execute(read_sql("run_counts"), {"sync_run_id": sync_run_id}).fetchall()
-        totals: dict[str, int] = {}
-        reasons: dict[str, dict[str, int]] = {}
-        for state, reason, count in rows:
-            totals[state] = totals.get(state, 0) + count
-            if reason is not None:
-                by_reason = reasons.setdefault(state, {})
-                by_reason[reason] = by_reason.get(reason, 0) + count
-        counts = RunCounts(
-            delivered=totals.get("delivered", 0),
-            rejected=totals.get("rejected", 0) + totals.get("expired", 0),
-            suppressed=totals.get("suppressed", 0),
-            deferred=totals.get("deferred", 0) + totals.get("planned", 0),
-            accepted=totals.get("accepted", 0),
-            in_doubt=totals.get("in_doubt", 0) + totals.get("in_flight", 0),
-            reasons=reasons,
-        )
-        transaction.execute(
-            "update sync_runs set delivered = ?, rejected = ?, suppressed = ?, deferred = ?, accepted = ?,"
-            " in_doubt = ?, finished_at = case when ? = 0 then coalesce(finished_at, ?) end, ledger_seq = ?"
-            " where sync_run_id = ?",
-            (
-                counts.delivered, counts.rejected, counts.suppressed, counts.deferred, counts.accepted,
-                counts.in_doubt, counts.deferred, to_micros(now), transaction.ledger_seq, sync_run_id,
-            ),
-        )  # fmt: skip
+        return count_run(transaction, sync_run_id, now=now)
+
+
+def count_run(transaction: Transaction, sync_run_id: str, *, now: datetime) -> RunCounts:
+    """The same, in a transaction that changed the run's operations."""
+    rows = transaction.execute(read_sql("run_counts"), {"sync_run_id": sync_run_id}).fetchall()
+    totals: dict[str, int] = {}
+    reasons: dict[str, dict[str, int]] = {}
+    for state, reason, count in rows:
+        totals[state] = totals.get(state, 0) + count
+        if reason is not None:
+            by_reason = reasons.setdefault(state, {})
+            by_reason[reason] = by_reason.get(reason, 0) + count
+    counts = RunCounts(
+        delivered=totals.get("delivered", 0),
+        rejected=totals.get("rejected", 0) + totals.get("expired", 0),
+        suppressed=totals.get("suppressed", 0),
+        deferred=totals.get("deferred", 0) + totals.get("planned", 0),
+        accepted=totals.get("accepted", 0),
+        in_doubt=totals.get("in_doubt", 0) + totals.get("in_flight", 0),
+        reasons=reasons,
+    )
+    transaction.execute(
+        "update sync_runs set delivered = ?, rejected = ?, suppressed = ?, deferred = ?, accepted = ?,"
+        " in_doubt = ?, finished_at = case when ? = 0 then coalesce(finished_at, ?) end, ledger_seq = ?"
+        " where sync_run_id = ?",
+        (
+            counts.delivered, counts.rejected, counts.suppressed, counts.deferred, counts.accepted,
+            counts.in_doubt, counts.deferred, to_micros(now), transaction.ledger_seq, sync_run_id,
+        ),
+    )  # fmt: skip
     return counts
 
 

@@ -178,6 +178,19 @@ def test_no_payload_is_kept_once_a_doubt_is_closed(world: World) -> None:
         assert connection.execute("select count(payload) from intents").fetchone() == (0,)
 
 
+def test_a_closed_doubt_is_not_counted_as_one_any_more(world: World) -> None:
+    write_intents(world, *planned("a", "b"))
+    answer(world, claimed(world), DELIVERED, UNKNOWN)
+    before = finish_run(world.ledger, "to_sandbox-000001", now=world.time())
+
+    dead_letters.give_up(world.ledger, "to_sandbox", reason_code=None, now=world.time())
+
+    project(world.warehouse, world.ledger)
+    counts = "select delivered, in_doubt from activation.sync_runs"
+    assert (before.delivered, before.in_doubt) == (1, 1)
+    assert world.warehouse.execute(counts).fetchall() == [(1, 0)]
+
+
 def test_a_plan_that_was_undone_half_way_leaves_no_gap_in_the_numbers(world: World) -> None:
     """A run is its range of numbers: where its removals end, and how many are left, is counted from it."""
     write_intents(world, *planned("a", "b"))

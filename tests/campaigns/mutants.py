@@ -190,6 +190,10 @@ AMBIGUITY = (
         "        if given_up is not None:\n", f"        {NEVER}\n", f"{MEMBERS}::test_a_batch_is_not_sent_again_once_a_member_was_given_up",
     ),
     mutant(
+        "a closed doubt is counted on", "dead_letters.py",
+        "        count_run(transaction, sync_run_id, now=now)\n", "        transaction.touch_run(sync_run_id)\n", f"{MEMBERS}::test_a_closed_doubt_is_not_counted_as_one_any_more",
+    ),
+    mutant(
         "what was delivered in a batch that a person closed keeps its payload", "dead_letters.py",
         "        let_go(transaction, batch_id)\n", "        pass\n", f"{MEMBERS}::test_no_payload_is_kept_once_a_doubt_is_closed",
     ),
