@@ -9,6 +9,7 @@ from activation.adapters.base import DELIVERED, OperationKind, Outcome, OutcomeK
 from activation.claims import ClaimedBatch
 from activation.errors import LedgerRefusedError, PlanOutdatedError
 from activation.intents import finish_run
+from activation.planner import plan_sync
 from activation.projection import project
 from tests.activation.test_ledger import LIMITS, planned, take, write_intents
 from tests.activation.test_safeguards import (
@@ -22,7 +23,7 @@ from tests.activation.test_safeguards import (
     may_repeat,
     plan_once,
 )
-from tests.activation.world import START, World
+from tests.activation.world import START, World, people
 
 REFUSED = Outcome(OutcomeKind.REJECTED, "no such address")
 
@@ -166,6 +167,33 @@ def test_a_batch_is_not_sent_again_once_a_member_was_given_up(world: World) -> N
 
     assert (before, may_repeat(world, batch.batch.batch_id)) == (True, False)
     assert world.states() == {"a": "in_doubt: timeout", "b": "cancelled: discarded_other"}
+
+
+def test_a_batch_is_not_sent_again_with_somebody_denied_who_was_answered_for(world: World) -> None:
+    """Her row is in the body all the same."""
+    write_intents(world, *planned("a", "b"))
+    batch = claimed(world)
+    answer(world, batch, DELIVERED, UNKNOWN)
+    before = may_repeat(world, batch.batch.batch_id)
+
+    deny(world, "a")
+
+    assert (before, may_repeat(world, batch.batch.batch_id)) == (True, False)
+
+
+def test_a_preview_holds_back_what_has_no_answer(world: World) -> None:
+    """Straight from the ledger, while a batch is on its way and another in doubt."""
+    world.members(*people("ann", "bob", "cid"))
+    plan_once(world.ledger, world, planned(*(f"{name}@example.com" for name in ("ann", "bob"))), "first")
+    gate.ensure_route(world.ledger, "to_sandbox", "live", now=START)
+    gate.refresh_denials(world.ledger, [], watermark=START, now=START)
+    one = replace(LIMITS, max_rows=1)
+    answer(world, take(world, limits=one).claimed or claimed(world), UNKNOWN)
+    take(world, limits=one)
+
+    preview = plan_sync(world.sync(), warehouse=world.warehouse, ledger=world.ledger, state="ledger")
+
+    assert (preview.adds, dict(preview.blocked)) == (1, {"in_doubt": 2})
 
 
 def test_no_payload_is_kept_once_a_doubt_is_closed(world: World) -> None:

@@ -215,9 +215,9 @@ AMBIGUITY = (
         f"{UNDO}::test_who_may_have_arrived_and_opts_out_is_removed_once_the_doubt_is_closed",
     ),
     mutant(
-        "a batch is sent again with somebody denied whose doubt was closed", "sql/denied_members.sql",
+        "a batch is sent again with somebody denied who was answered for", "sql/denied_members.sql",
         "    and members.lane <> 0\n", "    and members.lane <> 0 and members.state in ('in_flight', 'in_doubt')\n",
-        f"{UNDO}::test_who_is_in_doubt_and_opts_out_is_removed_without_a_person",
+        f"{MEMBERS}::test_a_batch_is_not_sent_again_with_somebody_denied_who_was_answered_for",
     ),
     mutant(
         "who is denied is removed while she may still arrive", "sql/doubts_of_denied.sql",
@@ -372,7 +372,7 @@ PLANNING = (
     ),
     mutant(
         "a preview plans what is in doubt again", "sql/ledger_blocked.sql",
-        "where sync_name = :sync_name\nunion", "where false and sync_name = :sync_name\nunion", f"{SIMULATION}::test_whatever_happens_nothing_is_lost_done_twice_or_sent_past_the_gate",
+        "where sync_name = :sync_name\nunion", "where false and sync_name = :sync_name\nunion", f"{MEMBERS}::test_a_preview_holds_back_what_has_no_answer",
     ),
     mutant(
         "what was rejected is planned again", "sql/plan_state_projected.sql",
