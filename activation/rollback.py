@@ -44,25 +44,26 @@ def roll_back(
             found = undo.plan_undo(ledger, sync, sync_run_id)
             undo.check_can_be_undone(found)
             now = patient.clock()
-            run = open_run(
-                ledger,
-                sync,
-                undo.undo_operations(ledger, sync_run_id),
-                count=found.operations,
-                plan_hash=f"undo:{sync_run_id}",
-                planned_at_seq=ledger.sequence(),
-                made_of=undo.made_of_before(ledger, sync_run_id),
-                now=now,
-                undoes=sync_run_id,
-                beside=lambda transaction, opened: undo.freeze_but(
-                    transaction,
-                    sync.name,
-                    opened.sync_run_id,
-                    reason=f"run {sync_run_id} was rolled back: {reason}",
-                    set_by=operator,
+            with Ledger(ledger.place) as reading:
+                run = open_run(
+                    ledger,
+                    sync,
+                    undo.undo_operations(reading, sync_run_id),
+                    count=found.operations,
+                    plan_hash=f"undo:{sync_run_id}",
+                    planned_at_seq=ledger.sequence(),
+                    made_of=undo.made_of_before(ledger, sync_run_id),
                     now=now,
-                ),
-            )
+                    undoes=sync_run_id,
+                    beside=lambda transaction, opened: undo.freeze_but(
+                        transaction,
+                        sync.name,
+                        opened.sync_run_id,
+                        reason=f"run {sync_run_id} was rolled back: {reason}",
+                        set_by=operator,
+                        now=now,
+                    ),
+                )
             if run is None:
                 raise AssertionError("unreachable")
             patient.at("after_intents")

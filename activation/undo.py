@@ -119,10 +119,12 @@ def plan_undo(ledger: Ledger, sync: Sync, sync_run_id: str) -> Undo:
     )
 
 
-def undo_operations(ledger: Ledger, sync_run_id: str) -> list[PlannedOperation]:
-    """The inverse of every delivered operation of a run that can be undone, removals first."""
-    found = [_inverse(row) for row in _candidates(ledger, sync_run_id) if row["impossible"] is None]
-    return sorted(found, key=lambda operation: operation.kind is not OperationKind.REMOVE)
+def undo_operations(ledger: Ledger, sync_run_id: str) -> Iterator[PlannedOperation]:
+    """The inverse of every delivered operation of a run that can be undone, removals first, streamed.
+
+    `ledger` is another connection than the one that writes them.
+    """
+    return (_inverse(row) for row in _candidates(ledger, sync_run_id) if row["impossible"] is None)
 
 
 def made_of_before(ledger: Ledger, sync_run_id: str) -> Mapping[str, str]:

@@ -36,4 +36,5 @@ left join acknowledged
 where
     operations.sync_run_id = :sync_run_id
     and operations.state = 'delivered'
-order by operations.operation = 'remove', operations.destination_key
+-- what had nobody before is removed, and removals come first
+order by formers.former_hash is not null, operations.destination_key
