@@ -97,7 +97,8 @@ def load_ledger_state(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, sync
     text = pa.string()
     names = ("destination_key", "canonical_id", "identifier_key", "payload_hash")
     register(warehouse, "ledger_acknowledged", acknowledged, [(name, text) for name in names])
-    warehouse.execute("create or replace temp table plan_acknowledged as select * from ledger_acknowledged")
+    warehouse.execute("create or replace temp table plan_from_ledger as select * from ledger_acknowledged")
+    warehouse.execute("create or replace temp view plan_acknowledged as select * from plan_from_ledger")
     register(
         warehouse,
         "ledger_blocked",

@@ -124,7 +124,7 @@ def plan_sync(
             ) from error
         execute_each(
             warehouse,
-            read_sql("plan_state_projected"),
+            filled(read_sql("plan_state_projected"), sync_name=f"'{sync.name}'"),
             {"sync_name": sync.name, "definition_hash": sync.definition_hash},
         )
     else:
@@ -159,8 +159,10 @@ def plan_sync(
             "on_opt_out": sync.mode.on_opt_out,
         },
     )
-    stayed = sync.source.stayed_sql if sync.forgets_left else "select destination_key from plan_acknowledged"
-    execute(warehouse, filled(read_sql("plan_forgotten"), stayed=stayed), values)
+    if sync.forgets_left:
+        execute(warehouse, filled(read_sql("plan_forgotten"), stayed=sync.source.stayed_sql), values)
+    else:
+        warehouse.execute("create or replace temp table plan_forgotten (destination_key varchar)")
     return _summarise(
         warehouse,
         sync,

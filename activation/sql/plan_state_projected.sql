@@ -1,13 +1,14 @@
 -- What the destination acknowledged, and what may not be planned now: operations whose answer is not known yet,
--- and payloads that the destination rejected for good under this very definition.
-create or replace temp table plan_acknowledged as
+-- and payloads that the destination rejected for good under this very definition. {{ sync_name }} is a literal, because no
+-- view takes a parameter; a table would be one more copy of everybody.
+create or replace temp view plan_acknowledged as
 select
     destination_key,
     canonical_id,
     identifier_key,
     payload_hash,
 from activation.acknowledged
-where sync_name = $sync_name;
+where sync_name = {{ sync_name }};
 
 create or replace temp table plan_blocked as
 select
