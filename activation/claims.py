@@ -110,7 +110,6 @@ def claim(
         if route != "live":
             reason = "no_route" if route is None else f"route_{route}"
             end_unclaimed(transaction, sync.name, state="suppressed", reason=reason, now=now)
-            transaction.touch_open_runs(sync.name)
             return Claim()
         for lane in (REMOVALS, WRITES):
             if lane == WRITES and (stale := _stale_denials(transaction, sync, limits, now)):
