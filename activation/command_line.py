@@ -15,13 +15,14 @@ import orjson
 import typer
 
 from activation.adapters.base import Adapter
-from activation.config import Definitions
+from activation.config import Definitions, Sync
 from activation.destinations import Destinations, open_destinations
 from activation.engine import Desk
 from activation.errors import ActivationError
 from activation.guards import SourceState
 from activation.ledger import Ledger
-from activation.outside import Engine
+from activation.listing import Listing, list_members
+from activation.outside import Engine, OpenDestination, open_room
 from activation.patience import Patience
 from activation.progress import Progress
 from activation.reports import SyncReport
@@ -101,6 +102,12 @@ def ask(adapter: Adapter, question: Callable[[Adapter], Awaitable[Answer]]) -> A
             return await question(adapter)
 
     return asyncio.run(opened())
+
+
+def list_now(context: ActivationContext, sync: Sync, destination: OpenDestination, into: Listing) -> None:
+    """Ask the destination for all that it has in the sync's list, within its rate limit."""
+    room = open_room(sync, destination, Engine(clock=context.clock, patience=context.patience))
+    ask(destination.adapter, lambda _: list_members(sync, destination, room, into))
 
 
 def record_decision(

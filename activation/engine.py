@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
-import httpx
 
 from activation import gate, plans, undo
 from activation.config import Sync
@@ -14,13 +13,14 @@ from activation.errors import DestinationDownError, PlanOutdatedError, PlanRefus
 from activation.guards import SourceState
 from activation.intents import RunCounts, SyncRun, finish_run, open_run
 from activation.ledger import Ledger
+from activation.listing import Listing, list_members
 from activation.outside import Delivery, Engine, OpenDestination
 from activation.planner import Plan, forgotten_keys, noted_keys, plan_sync, planned_operations
 from activation.plans import StoredPlan
 from activation.projection import project
 from activation.reports import SyncReport
 from activation.resolving import deliver_and_wait, settle_former
-from activation.room import Failure, Room, RoomClosedError
+from activation.room import Room, RoomClosedError
 from activation.stopping import StopExpiredError
 from activation.together import Ended, each_ended
 
@@ -121,25 +121,6 @@ def each_sync(
     project(warehouse, ledger)
 
 
-async def listed_keys(sync: Sync, destination: OpenDestination, room: Room | None = None) -> tuple[str, ...]:
-    """The keys that the destination says it has, in a mode that takes all; else none."""
-    if not sync.mode.takes_all:
-        return ()
-    entry = None if room is None else await room.enter()
-    failure: Failure | None = None
-    try:
-        return tuple(await destination.adapter.list_members(sync.target))
-    except (OSError, httpx.HTTPError) as error:
-        failure = Failure("members_not_listed")
-        raise DestinationDownError(
-            f"{sync.destination.name} could not list the members of {sync.target.list_name!r} ({error}); "
-            f"sync {sync.name!r} was not planned. It is tried again with the next run."
-        ) from error
-    finally:
-        if room is not None and entry is not None:
-            room.leave(entry, failure=failure)
-
-
 @dataclass
 class _Run:
     """One sync from plan to projection."""
@@ -165,14 +146,16 @@ class _Run:
         if reason := gate.freeze_of(ledger, sync.name):
             # nothing is planned: what a rollback has written must not be superseded
             return SyncReport(sync.name, sync.destination.name, None, error=f"paused: {reason}")
-        try:
-            listed = await engine.stop.within_budget(listed_keys(sync, self.destination, room))
-        except (DestinationDownError, RoomClosedError, StopExpiredError) as error:
-            why = str(error) or engine.stop.reason
-            return SyncReport(sync.name, sync.destination.name, None, error=why)
-        if engine.stop.asked is not None:
-            return SyncReport(sync.name, sync.destination.name, None, error=engine.stop.reason)
-        plan, run, accepted = self._write_plan(listed)
+        with Listing() as listed:
+            if sync.mode.takes_all:
+                try:
+                    await engine.stop.within_budget(list_members(sync, self.destination, room, listed))
+                except (DestinationDownError, RoomClosedError, StopExpiredError) as error:
+                    why = str(error) or engine.stop.reason
+                    return SyncReport(sync.name, sync.destination.name, None, error=why)
+            if engine.stop.asked is not None:
+                return SyncReport(sync.name, sync.destination.name, None, error=engine.stop.reason)
+            plan, run, accepted = self._write_plan(listed)
         delivery = Delivery(stopped=recovered.stopped)
         if run is not None and recovered.stopped is None:
             engine.at("after_intents")
@@ -206,7 +189,7 @@ class _Run:
             refused=self.refused,
         )
 
-    def _write_plan(self, listed: Sequence[str]) -> tuple[Plan, SyncRun | None, StoredPlan | None]:
+    def _write_plan(self, listed: Listing) -> tuple[Plan, SyncRun | None, StoredPlan | None]:
         """Plan and write its intents; again when another process delivered in between."""
         for attempt in range(1, PLANS_BEFORE_GIVING_UP + 1):
             plan = plan_sync(

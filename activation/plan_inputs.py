@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from activation.config import Sync
+from activation.copying import copy_in, fetched
 from activation.errors import ConfigError
 from activation.guards import SourceState
 from activation.ledger import Ledger
@@ -89,42 +90,25 @@ def check_source(warehouse: duckdb.DuckDBPyConnection, sync: Sync) -> None:
 
 def load_ledger_state(warehouse: duckdb.DuckDBPyConnection, ledger: Ledger, sync: Sync) -> int:
     """Make plan_acknowledged and plan_blocked from the ledger itself; gives its sequence number."""
+    text = pa.string()
+    acknowledged = [
+        (name, text) for name in ("destination_key", "canonical_id", "identifier_key", "payload_hash")
+    ]
+    blocked = [("destination_key", text), ("payload_hash", text), ("is_unsettled", pa.int64())]
+    values = {"sync_name": sync.name, "definition_hash": sync.definition_hash}
     with ledger.read() as connection:
         (ledger_seq,) = connection.execute("select ledger_seq from ledger_identity").fetchone()
-        values = {"sync_name": sync.name, "definition_hash": sync.definition_hash}
-        acknowledged = connection.execute(read_sql("ledger_acknowledged"), values).fetchall()
-        blocked = connection.execute(read_sql("ledger_blocked"), values).fetchall()
-    text = pa.string()
-    names = ("destination_key", "canonical_id", "identifier_key", "payload_hash")
-    register(warehouse, "ledger_acknowledged", acknowledged, [(name, text) for name in names])
-    warehouse.execute("create or replace temp table plan_from_ledger as select * from ledger_acknowledged")
-    warehouse.execute("create or replace temp view plan_acknowledged as select * from plan_from_ledger")
-    register(
-        warehouse,
-        "ledger_blocked",
-        blocked,
-        [("destination_key", text), ("payload_hash", text), ("is_unsettled", pa.int64())],
-    )
+        with connection.stream(read_sql("ledger_acknowledged"), values) as cursor:
+            copy_in(warehouse, "ledger_acknowledged", acknowledged, fetched(cursor))
+        with connection.stream(read_sql("ledger_blocked"), values) as cursor:
+            copy_in(warehouse, "ledger_blocked", blocked, fetched(cursor))
+    warehouse.execute("create or replace temp view plan_acknowledged as select * from ledger_acknowledged")
     warehouse.execute(
         "create or replace temp table plan_blocked as select sha256($sync_name || ':' || destination_key) as"
         " destination_key_hash, payload_hash, is_unsettled = 1 as is_unsettled from ledger_blocked",
         {"sync_name": sync.name},
     )
-    warehouse.unregister("ledger_acknowledged")
-    warehouse.unregister("ledger_blocked")
     return int(ledger_seq)
-
-
-def register(
-    warehouse: duckdb.DuckDBPyConnection,
-    name: str,
-    rows: list[tuple[object, ...]],
-    fields: list[tuple[str, pa.DataType]],
-) -> None:
-    """Let statements on this connection read the rows under that name, until it is unregistered."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(fields)
-    arrays = [pa.array(column, type=kind) for column, (_, kind) in zip(columns, fields, strict=True)]
-    warehouse.register(name, pa.table(arrays, schema=pa.schema(fields)))
 
 
 def execute(

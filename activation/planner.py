@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from activation.adapters.base import KINDS
 from activation.config import Sync
+from activation.copying import copy_in
 from activation.errors import ProjectionError
 from activation.guards import FormerRun, GuardStop, Planned, SourceState, full_because, stops
 from activation.intents import PlannedOperation
 from activation.ledger import Ledger
+from activation.listing import Listing
 from activation.payload import payload_sql
 from activation.plan_inputs import (
     check_source,
@@ -25,7 +27,6 @@ from activation.plan_inputs import (
     lives_sql,
     load_ledger_state,
     members_sql,
-    register,
     source_columns,
     source_values,
 )
@@ -100,15 +101,15 @@ def plan_sync(
     ledger: Ledger,
     state: Literal["projection", "ledger"] = "projection",
     source: SourceState | None = None,
-    listed: Iterable[str] = (),
+    listed: Listing | None = None,
 ) -> Plan:
     """Plan one sync on this connection; its operations stay in temporary tables for `planned_operations`.
 
     `state`: with "projection" the warehouse's picture of the ledger is brought up to date first, which needs
     a writable connection; with "ledger" the acknowledged state is read from the ledger itself, for a preview
     on a read-only snapshot. `source` says how the marts stand; without it no guard looks at their age and
-    checks, and a source of events cannot be planned. `listed`: the keys that the destination says it has, in
-    a mode that takes all. Raises ConfigError for an unknown audience or column, ProjectionError when it
+    checks, and a source of events cannot be planned. `listed`: what the destination says it has, in a mode
+    that takes all. Raises ConfigError for an unknown audience or column, ProjectionError when it
     cannot know what was acknowledged.
     """
     columns = source_columns(warehouse, sync)
@@ -129,9 +130,8 @@ def plan_sync(
         )
     else:
         ledger_seq = load_ledger_state(warehouse, ledger, sync)
-    register(warehouse, "listed", [(key,) for key in listed], [("destination_key", pa.string())])
-    warehouse.execute("create or replace temp table plan_listed as select * from listed")
-    warehouse.unregister("listed")
+    listed_keys = () if listed is None else listed.key_parts()
+    copy_in(warehouse, "plan_listed", [("destination_key", pa.string())], listed_keys)
     desired = filled(
         read_sql("plan_desired"),
         members=members_sql(sync),

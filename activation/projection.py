@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
+from activation.copying import copy_in, fetched
 from activation.errors import ProjectionError
 from activation.ledger import Ledger
 from activation.ledger_store import Connection
 from activation.sql_files import read_sql
 
-CHUNK_ROWS = 5_000
 _TEXT, _WHOLE, _TIME = pa.string(), pa.int64(), pa.timestamp("us")
 
 
@@ -173,23 +173,9 @@ def _copy(
     statement: str,
     values: dict[str, int],
 ) -> int:
-    """Stream the rows of a ledger query into the temporary table `changed_<part>`; returns how many."""
-    schema = pa.schema(part.fields)
-    warehouse.register("chunk", schema.empty_table())
-    warehouse.execute(f"create or replace temp table changed_{part.name} as select * from chunk")
-    warehouse.unregister("chunk")
-    count = 0
+    """The rows of a ledger query, in the temporary table `changed_<part>`; returns how many."""
     with connection.stream(statement, values) as cursor:
-        while rows := cursor.fetchmany(CHUNK_ROWS):
-            columns = [
-                pa.array(column, type=kind)
-                for (_, kind), column in zip(part.fields, zip(*rows, strict=True), strict=True)
-            ]
-            warehouse.register("chunk", pa.table(columns, schema=schema))
-            warehouse.execute(f"insert into changed_{part.name} select * from chunk")
-            warehouse.unregister("chunk")
-            count += len(rows)
-    return count
+        return copy_in(warehouse, f"changed_{part.name}", part.fields, fetched(cursor))
 
 
 def _prune_removals(ledger: Ledger, ledger_seq: int) -> None:

@@ -11,15 +11,16 @@ from activation.command_line import (
     Json,
     Reason,
     SyncName,
-    ask,
     carried_out,
     destinations_of,
     engine_of,
+    list_now,
     one_line_errors,
     print_json,
     record_decision,
 )
 from activation.errors import PlanRefusedError
+from activation.listing import Listing
 from activation.planner import mask
 from activation.resync import resync
 from activation.rollback import roll_back
@@ -112,10 +113,10 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
             typer.echo(f"{name}: what {sync.destination.name} {how} takes the place of what it acknowledged.")
             raise PlanRefusedError(NOT_DONE)
         record_decision(context, "resync", name, reason)
-        with context.open_ledger() as ledger, destinations_of(context) as destinations:
-            adapter = destinations.get(sync.destination).adapter
-            listed = ask(adapter, lambda opened: opened.list_members(sync.target)) if is_listable else None
-            found = resync(ledger, sync, listed)
+        with context.open_ledger() as ledger, destinations_of(context) as destinations, Listing() as listed:
+            if is_listable:
+                list_now(context, sync, destinations.get(sync.destination), into=listed)
+            found = resync(ledger, sync, listed if is_listable else None)
         if as_json:
             print_json(dataclasses.asdict(found))
             return

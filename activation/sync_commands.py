@@ -17,17 +17,19 @@ from activation.command_line import (
     carried_out,
     destinations_of,
     engine_of,
+    list_now,
     one_line_errors,
     print_json,
     record_decision,
 )
 from activation.config import Definitions, Sync
 from activation.destinations import Destinations
-from activation.engine import listed_keys, run_sync
+from activation.engine import run_sync
 from activation.errors import PlanRefusedError
 from activation.exposures import FILE as EXPOSURES_FILE
 from activation.exposures import exposures_text
 from activation.ledger import Ledger
+from activation.listing import Listing
 from activation.plan_text import diff_lines, plan_lines, stored_lines
 from activation.planner import Plan, plan_sync, planned_samples
 from activation.sync_file import SyncFile
@@ -258,18 +260,17 @@ def _plan(
     warehouse: duckdb.DuckDBPyConnection,
     destinations: Destinations,
 ) -> Plan:
-    listed: tuple[str, ...] = ()
-    if sync.mode.takes_all:
-        destination = destinations.get(sync.destination)
-        listed = ask(destination.adapter, lambda _: listed_keys(sync, destination))
-    return plan_sync(
-        sync,
-        warehouse=warehouse,
-        ledger=ledger,
-        state="ledger",
-        source=context.source_state(warehouse),
-        listed=listed,
-    )
+    with Listing() as listed:
+        if sync.mode.takes_all:
+            list_now(context, sync, destinations.get(sync.destination), into=listed)
+        return plan_sync(
+            sync,
+            warehouse=warehouse,
+            ledger=ledger,
+            state="ledger",
+            source=context.source_state(warehouse),
+            listed=listed,
+        )
 
 
 def _diff(

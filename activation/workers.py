@@ -1,13 +1,18 @@
 """Names a process so that no other ever has its name, and tells whether one of that name still runs."""
 
+import functools
 import os
 import socket
 from pathlib import Path
 
 
+@functools.cache
 def this_process() -> str:
-    """host:pid:start, which no other process ever has."""
+    """host:pid:start, which no other process ever has; a fork is asked anew."""
     return f"{socket.gethostname()}:{os.getpid()}:{_start_of(os.getpid())}"
+
+
+os.register_at_fork(after_in_child=this_process.cache_clear)
 
 
 def process_is_alive(name: str) -> bool:

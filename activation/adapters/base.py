@@ -1,7 +1,7 @@
 """What a destination's adapter promises, and the data it exchanges with the delivery engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -219,8 +219,12 @@ class Adapter(ABC):
         """
         raise NotImplementedError(f"destinations of type {self.type_name} cannot be read")
 
-    async def list_members(self, target: Target) -> dict[str, str]:
-        """Destination key -> canonical payload text of every member the destination holds."""
+    def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:
+        """Destination key -> canonical payload text of every member the destination holds, page by page.
+
+        Each page is one request, and the engine lets it leave when it asks for the page. Raises
+        DestinationDownError: half a list is none.
+        """
         raise NotImplementedError(f"destinations of type {self.type_name} cannot list their members")
 
     async def finish(self, target: Target) -> None:  # noqa: B027 - most destinations have nothing to do

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -35,6 +35,7 @@ from activation.adapters.base import (
 from activation.errors import DestinationDownError
 
 FOR_EVER = timedelta(days=36_500)
+PAGE_ROWS = 5_000
 STATE_FILE = ".current.json"  # which file is current, and the last batch in it
 
 FOREIGN_FILE = Outcome(
@@ -102,11 +103,13 @@ class FileAdapter(Adapter):
                 f"({error.strerror}); its batches are not lost. Mend the folder; the next run writes them."
             ) from error
 
-    async def list_members(self, target: Target) -> dict[str, str]:
+    async def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:
         """The members after the last batch, as canonical payload texts."""
         members = await asyncio.to_thread(self._members, target)
         try:
-            return dict(members.execute("select destination_key, payload from members"))
+            rows = members.execute("select destination_key, payload from members")
+            while page := rows.fetchmany(PAGE_ROWS):
+                yield dict(page)
         finally:
             members.close()
 

@@ -12,7 +12,8 @@ GET  /lists/{list}/receipts/{receipt}
                                 "results": […]}, one for each operation of the request; 404: it is not known
 POST /lists/{list}/read         {"keys": […]} -> {"members": {key: fields | null}}
 POST /lists/{list}/sent         {"ids": […]} -> {"sent": [those of them that were sent]}
-GET  /lists/{list}/members      JSON lines {"key": …, "fields": {…}}
+GET  /lists/{list}/members      {"members": {key: fields}, "next": "…" | null}, a page of any size; the next
+                                is asked for with ?after= what `next` says, until that is null
 """
 
 import asyncio
@@ -20,7 +21,7 @@ import email.utils
 import re
 import ssl
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -250,29 +251,45 @@ class WebhookAdapter(Adapter):
             content=orjson.dumps({"keys": list(keys)}),
             headers={"Content-Type": "application/json"},
         )
+        return self._members(target, response)[0]
+
+    async def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:
+        """Everything the destination holds in the list, as canonical payload texts, page by page."""
+        address, after = f"/lists/{target.list_name}/members", None
+        while True:
+            query = "" if after is None else f"?after={urllib.parse.quote(after, safe='')}"
+            members, answer = self._members(target, await self._call("GET", address + query))
+            former, after = after, answer.get("next", "")
+            if after is not None and (not isinstance(after, str) or after in ("", former)):
+                raise self._unreadable(target, "its answer does not say where the next page begins")
+            yield members
+            if after is None:
+                return
+
+    def _members(
+        self, target: Target, response: httpx.Response | Outcome
+    ) -> tuple[dict[str, str], dict[str, object]]:
+        """Key -> canonical payload text of the members that an answer shows, and the whole answer."""
+        if isinstance(response, Outcome):
+            raise self._unreadable(target, response.reason or "no answer")
+        if response.status_code != httpx.codes.OK:
+            raise self._unreadable(target, f"http_{response.status_code}")
         try:
-            if isinstance(response, Outcome) or response.status_code != httpx.codes.OK:
-                raise ValueError("an answer was expected")
-            members = orjson.loads(response.content)["members"]
+            answer: dict[str, object] = orjson.loads(response.content)
+            members = cast(dict[str, dict[str, object] | None], answer["members"])
             return {
                 key: orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode()
                 for key, fields in members.items()
                 if fields is not None
-            }
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DestinationDownError(
-                f"{self._surroundings.destination} could not be read; nothing was changed. Try again."
-            ) from error
+            }, answer
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise self._unreadable(target, "its answer is not what was expected") from error
 
-    async def list_members(self, target: Target) -> dict[str, str]:
-        """Everything the destination holds in the list, as canonical payload texts."""
-        response = await self._call("GET", f"/lists/{target.list_name}/members")
-        if isinstance(response, Outcome) or response.status_code != httpx.codes.OK:
-            raise ConnectionError(
-                f"list {target.list_name!r} could not be read from {self._surroundings.destination!r}"
-            )
-        rows = [orjson.loads(line) for line in response.content.splitlines() if line]
-        return {row["key"]: orjson.dumps(row["fields"], option=orjson.OPT_SORT_KEYS).decode() for row in rows}
+    def _unreadable(self, target: Target, why: str) -> DestinationDownError:
+        return DestinationDownError(
+            f"What {self._surroundings.destination} has in list {target.list_name!r} could not be read "
+            f"({why}); nothing was changed. Try again."
+        )
 
     async def _ask(self, target: Target, receipt: str) -> Outcome | list[Outcome]:
         """What became of one request: an outcome for each of its rows, or one for all of them."""

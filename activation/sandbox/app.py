@@ -26,6 +26,7 @@ EMAIL = re.compile(r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$")  # as coarse as chan
 PHONE = re.compile(r"^\+[1-9][0-9]{6,14}$")
 IDEMPOTENCY_LIFETIME = timedelta(hours=24)
 MAX_OPERATIONS = 10_000
+PAGE_ROWS = 5_000
 CONDITIONAL = ("insert", "update")
 WRITES = ("upsert", *CONDITIONAL)
 REFUSALS = {
@@ -159,13 +160,13 @@ class Sandbox:
         return json_answer(200, {"sent": self._store.sent(request.path_params["list_name"], ids)})
 
     async def list_members(self, request: Request) -> Response:
-        """Every member, as JSON lines."""
+        """One page of the members, in order of key; `next` is the last key of a page that is full."""
         self._jobs.work()
-        lines = (
-            orjson.dumps({"key": key, "fields": orjson.Fragment(fields)}, option=orjson.OPT_APPEND_NEWLINE)
-            for key, fields in self._store.members(request.path_params["list_name"])
-        )
-        return Response(b"".join(lines), media_type="application/x-ndjson")
+        after = request.query_params.get("after")
+        page = list(self._store.members(request.path_params["list_name"], after=after, rows=PAGE_ROWS))
+        members = {key: orjson.Fragment(fields) for key, fields in page}
+        is_full = len(page) == PAGE_ROWS
+        return json_answer(200, {"members": members, "next": page[-1][0] if is_full else None})
 
     async def list_lists(self, _: Request) -> Response:
         """Each list with its size."""

@@ -126,13 +126,18 @@ class SandboxStore:
                 ).fetchone()
             ]
 
-    def members(self, list_name: str) -> Iterator[tuple[str, str]]:
-        """(key, fields as JSON text) of every member of a list, in order of key."""
+    def members(
+        self, list_name: str, *, after: str | None = None, rows: int = -1
+    ) -> Iterator[tuple[str, str]]:
+        """(key, fields as JSON text) of members of a list, in order of key: all, or so many after a key."""
         with self._lock:
-            rows = self._connection.execute(
-                "select key, fields from members where list_name = ? order by key", (list_name,)
+            beyond = ">=" if after is None else ">"
+            found = self._connection.execute(
+                f"select key, fields from members where list_name = ? and key {beyond} ? order by key"
+                " limit ?",
+                (list_name, after or "", rows),
             ).fetchall()
-        yield from rows
+        yield from found
 
     def counts(self) -> dict[str, int]:
         """How many members each list has."""

@@ -1,7 +1,7 @@
 """A channel in memory, for tests in virtual time: how long it takes and what it answers is told to it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Self
@@ -52,13 +52,16 @@ class Request:
 class Channel(Adapter):
     """`answer` makes the outcome of each operation; `requests` is what arrived, in order.
 
-    `on_the_way`: seconds that the n-th request (0, 1, …) travels.
+    `on_the_way`: seconds that the n-th request (0, 1, …) travels. `pages`: what it lists; `listed_at`:
+    when it was asked for each.
     """
 
     seconds: float = 1.0
     on_the_way: Callable[[int], float] = lambda _: 0.0
     sent: int = 0
     seconds_to_list: float = 0.0
+    pages: Sequence[dict[str, str]] = ({},)
+    listed_at: list[float] = field(default_factory=list)
     answer: Callable[[Batch], Sequence[Outcome]] = lambda batch: [DELIVERED] * len(batch.operations)
     requests: list[Request] = field(default_factory=list)
     in_flight: int = 0
@@ -96,9 +99,11 @@ class Channel(Adapter):
         request.ended = loop.time()
         return self.answer(batch)
 
-    async def list_members(self, target: Target) -> dict[str, str]:  # noqa: ARG002
-        await asyncio.sleep(self.seconds_to_list)
-        return {}
+    async def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:  # noqa: ARG002
+        for page in self.pages:
+            self.listed_at.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(self.seconds_to_list)
+            yield page
 
     async def __aenter__(self) -> Self:
         assert not self.is_open, "opened twice"

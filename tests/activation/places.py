@@ -83,9 +83,8 @@ def webhook_place(folder: Path) -> Iterator[Place]:
 @contextmanager
 def file_place(folder: Path) -> Iterator[Place]:
     def held() -> dict[str, object]:
-        adapter = Place({}, folder, dict, list).adapter("file")
-        listed = asyncio.run(adapter.list_members(target("file", "mirror")))
-        return {key: json.loads(fields) for key, fields in listed.items()}
+        pages = pages_of(Place({}, folder, dict, list).adapter("file"), target("file", "mirror"))
+        return {key: json.loads(fields) for page in pages for key, fields in page.items()}
 
     def sent() -> list[object]:
         files = sorted((folder / "files").rglob("*.jsonl"))
@@ -144,6 +143,16 @@ def deliver(adapter: Adapter, *batches: Batch) -> list[Sequence[Outcome]]:
             return found
 
     return asyncio.run(send())
+
+
+def pages_of(adapter: Adapter, place: Target) -> list[dict[str, str]]:
+    """What it lists, page by page."""
+
+    async def ask() -> list[dict[str, str]]:
+        async with adapter:
+            return [page async for page in adapter.list_members(place)]
+
+    return asyncio.run(ask())
 
 
 def kinds(outcomes: Sequence[Outcome]) -> list[OutcomeKind]:

@@ -4,6 +4,7 @@ The places stand in `places.py`.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -37,6 +38,7 @@ from tests.activation.places import (
     deliver,
     kinds,
     later_webhook_place,
+    pages_of,
     resolve,
     target,
     webhook_place,
@@ -101,6 +103,24 @@ def test_what_is_added_updated_and_removed_is_there_in_order(type_name: str, pla
     ]
     expected = {"b": {"name": "n1" if len(changes) == 1 else "new"}, "c": {"name": "n2"}}
     assert place.held() == expected
+
+
+def test_what_it_lists_is_what_it_holds(type_name: str, place: Place) -> None:
+    if not adapter_types()[type_name].capabilities(place.config(type_name)).can_list_members:
+        pytest.skip(f"{type_name} cannot list its members")
+    there = target(type_name, "mirror")
+    rows = [(ADD, key, {"name": f"n{number}"}) for number, key in enumerate(NASTY)]
+    nobody = pages_of(place.adapter(type_name), there)
+    deliver(place.adapter(type_name), batch(there, 1, *rows))
+
+    listed = {
+        key: json.loads(fields)
+        for page in pages_of(place.adapter(type_name), there)
+        for key, fields in page.items()
+    }
+
+    assert not any(nobody)
+    assert listed == place.held() == {key: fields for _, key, fields in rows}
 
 
 def test_the_same_batch_twice_is_done_once(type_name: str, place: Place) -> None:

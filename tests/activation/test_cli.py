@@ -10,6 +10,8 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from activation.adapters.base import Outcome, OutcomeKind
+from activation.adapters.webhook import WebhookAdapter
 from activation.cli import ActivationContext, commands
 from activation.config import load_definitions
 from activation.ledger import Ledger
@@ -180,6 +182,39 @@ def test_a_resync_by_the_command_says_what_differs(world: World, cdp: Run) -> No
     assert (shown.exit_code, done.exit_code, run.exit_code) == (1, 0, 0)
     assert "1 keys are not there any more and come again, 0 differ and are updated, 1 are" in done.stdout
     assert world.at_sandbox() == {"ann@example.com", "bob@example.com"}
+
+
+def test_a_plan_of_an_exclusive_mirror_counts_who_came_by_another_way(world: World, cdp: Run) -> None:
+    file = world.folder / "syncs" / "to_sandbox.yml"
+    file.write_text(file.read_text().replace("mode: mirror", "mode: mirror_exclusive"))
+    world.sandbox.store.query("insert into members values ('to_sandbox', 'zoe@example.com', '{}', 0)")
+    world.members(*people("ann"))
+
+    plan = json.loads(cdp("sync", "plan", "to_sandbox", "--json").stdout)
+
+    assert (plan["adds"], plan["removes"]) == (1, 1)
+
+
+@pytest.mark.parametrize("command", [("plan",), ("resync", "--reason", "their incident", "--yes")])
+def test_a_destination_that_cannot_be_listed_now_is_told_in_one_line(
+    world: World, cdp: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    async def refuse(*_: object, **__: object) -> Outcome:
+        return Outcome(OutcomeKind.DEFERRED, "unreachable", concerns_batch=True)
+
+    file = world.folder / "syncs" / "to_sandbox.yml"
+    file.write_text(file.read_text().replace("mode: mirror", "mode: mirror_exclusive"))
+    world.members(*people("ann"))
+    cdp("sync", "run", "to_sandbox")
+    monkeypatch.setattr(WebhookAdapter, "_call", refuse)
+
+    told = cdp("sync", command[0], "to_sandbox", *command[1:])
+
+    assert told.exit_code == 1
+    assert told.stderr == (
+        "What sandbox has in list 'to_sandbox' could not be read (unreachable); nothing was changed. "
+        "Try again.\n"
+    )
 
 
 def test_dead_letters_are_listed_masked_and_tried_again(world: World, cdp: Run) -> None:

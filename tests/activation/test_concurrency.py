@@ -2,14 +2,14 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from activation.adapters.base import DELIVERED, Batch, Outcome, OutcomeKind, Rate
+from activation.adapters.base import DELIVERED, Batch, Outcome, OutcomeKind, Rate, Target
 from activation.engine import SyncJob, each_sync, run_syncs
 from activation.errors import LedgerStorageError
 from activation.outside import Engine, OpenDestination
@@ -19,6 +19,18 @@ from activation.stopping import Stop
 from tests.activation.channel import DEAD, REFUSED, TIMED_OUT, Channel, always
 from tests.activation.virtual_time import VirtualTime
 from tests.activation.world import SYNC, World, people
+
+
+class LosesConnection(Channel):
+    """Lists one page, and then the connection is gone as long as it is not well."""
+
+    is_well = False
+
+    async def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:  # noqa: ARG002
+        yield {"foreign": "{}"}
+        if not self.is_well:
+            raise ConnectionResetError("the connection is gone")
+
 
 NAMES = [f"p{number:02d}" for number in range(40)]  # ten batches of four
 
@@ -87,6 +99,42 @@ def test_a_destination_that_is_slow_to_list_holds_up_nobody_elses_plan(company: 
     company.run()
 
     assert company.ended_at == {"other": pytest.approx(3), "listed": pytest.approx(63)}
+
+
+def test_each_page_of_a_list_waits_for_its_turn(company: Company) -> None:
+    channel = Channel(pages=[{"one": "{}"}, {"two": "{}"}, {"three": "{}"}])
+    company.add("listed", channel.opened(Rate(1, 10)), mode="mirror_exclusive")
+
+    report = company.run()["listed"]
+
+    assert channel.listed_at == pytest.approx([0, 10, 20], abs=0.1)
+    assert report.removes == 3
+
+
+def test_of_half_a_list_nothing_is_planned(company: Company) -> None:
+    channel = LosesConnection()
+    company.add("listed", channel, mode="mirror_exclusive")
+
+    report = company.run()["listed"]
+    channel.is_well, channel.is_open = True, False
+    again = company.run()["listed"]
+
+    assert report.error == (
+        "What sandbox has in list 'listed' could not be read (the connection is gone); nothing was changed. "
+        "Try again."
+    )
+    assert (report.operations, again.adds, again.removes) == (0, 40, 1)
+
+
+def test_a_run_that_is_asked_to_stop_does_not_wait_for_the_rest_of_a_list(company: Company) -> None:
+    channel = Channel(seconds_to_list=10, pages=[{}] * 100)
+    company.add("listed", channel, mode="mirror_exclusive")
+    company.add("other", Channel())
+
+    report = company.run(stopping(company, "after_outcome", 1))["listed"]
+
+    assert report.error == "asked to stop (SIGTERM); what is left waits for the next run"
+    assert len(channel.listed_at) == 1
 
 
 def test_what_a_former_run_left_at_one_destination_holds_up_nobody_else(company: Company) -> None:

@@ -90,11 +90,17 @@ def test_a_settled_batch_is_never_taken_over(world: World) -> None:
 
 def test_a_process_is_known_by_its_start_and_only_on_its_host() -> None:
     host, pid, start = this_process().rsplit(":", 2)
+    reads, writes = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(writes, this_process().encode())
         os._exit(0)
     os.waitpid(child, 0)
+    its_name = os.read(reads, 1000).decode()
+    os.close(reads)
+    os.close(writes)
 
+    assert its_name.startswith(f"{host}:{child}:")
     assert process_is_alive(this_process())
     assert not process_is_alive(f"{host}:{pid}:{int(start) - 1}")
     assert not process_is_alive(f"{host}:{child}:{start}")

@@ -9,6 +9,7 @@ import pytest
 
 from activation import dead_letters, undo
 from activation.errors import PlanRefusedError
+from activation.listing import Listing
 from activation.patience import Patience
 from activation.reports import SyncReport
 from activation.resync import resync
@@ -178,9 +179,9 @@ def test_a_destination_that_lost_and_changed_members_is_mended_after_a_resync(wo
     store.query("delete from members where key = 'ann@example.com'")
     store.query("update members set fields = '{\"country\":\"XX\"}' where key = 'bob@example.com'")
     store.query("insert into members values ('to_sandbox', 'zoe@example.com', '{}', 0)")
-    listed = dict(store.members("to_sandbox"))
-
-    found = resync(world.ledger, world.sync(), listed)
+    with Listing() as listed:
+        listed.add(dict(store.members("to_sandbox")))
+        found = resync(world.ledger, world.sync(), listed)
     report = world.run()
 
     assert (found.dropped, found.different, found.unchanged) == (1, 1, 1)

@@ -31,7 +31,7 @@ STAGES = {
     "stages_identity": ("ordinary", "hub", "chain_sorted", "chain_shuffled"),
     "stages_identity_changes": ("changes",),
     "stages_models": ("build",),
-    "stages_planning": ("planning", "postgres"),
+    "stages_planning": ("planning", "listing", "postgres"),
     "stages_delivery": ("sandbox", "files", "limited"),
     "stages_isolation": ("isolation",),
     "stages_drt": ("drt", "failures"),

@@ -1,17 +1,22 @@
-"""Measures planning: a first sync, its intents, and a change of 1%, each in a process of its own.
+"""Measures planning: a first sync, its intents, a change of 1%, a preview, a resync; each a process.
 
-python -m tests.benchmarks.stages_planning ROWS planning|postgres -> one JSON line per stage; `limit` names
-the script in limits/ that does the unavoidable part only.
+python -m tests.benchmarks.stages_planning ROWS planning|listing|postgres -> one JSON line per stage; `limit`
+names the script in limits/ that does the unavoidable part only.
 """
 
 import logging
+import sqlite3
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from activation.intents import open_run
 from activation.ledger import Ledger
+from activation.listing import Listing
 from activation.planner import plan_sync, planned_operations
+from activation.resync import resync
 from tests.benchmarks.activation_world import (
     acknowledge_everything,
     build_world,
@@ -25,6 +30,7 @@ from tests.benchmarks.measuring import Line, run_child, timed
 from tests.postgres import postgres_server
 
 SYNC = "to_csv"
+PAGE_ROWS = 5_000
 
 
 def plan_first(folder: Path, rows: int) -> None:
@@ -87,13 +93,62 @@ def plan_changed(folder: Path, rows: int) -> None:
     planning.print()
 
 
+def preview(folder: Path, rows: int) -> None:
+    """Plan as `cdp sync plan` does, on the acknowledged state of the ledger itself."""
+    planning = Line("preview, 1% changed", rows, limit="planning_limit.py", limit_input=f"{rows} changed")
+    with open_warehouse(folder) as warehouse, Ledger(folder / "ledger.sqlite") as ledger:
+        sync = load(folder, SYNC)
+        with timed(planning):
+            plan = plan_sync(sync, warehouse=warehouse, ledger=ledger, state="ledger")
+        if plan.updates != rows // 100:
+            raise RuntimeError(f"{rows // 100} updates were expected, found {plan}")
+    planning.print()
+
+
+def listed(folder: Path, rows: int) -> None:
+    """Keep a destination's list of all rows, resync with it, of which nothing differs, and plan beside it."""
+    keeping, planning = Line("keep a list", rows), Line("plan beside a list, 1% changed", rows)
+    resyncing = Line("resync, nothing differs", rows)
+    with (
+        open_warehouse(folder) as warehouse,
+        Ledger(folder / "ledger.sqlite") as ledger,
+        Listing() as listing,
+    ):
+        sync = load(folder, SYNC)
+        with timed(keeping):
+            for page in _pages(folder):
+                listing.add(page)
+        with timed(resyncing):
+            found = resync(ledger, sync, listing)
+        with timed(planning):
+            plan = plan_sync(sync, warehouse=warehouse, ledger=ledger, listed=listing)
+        if (plan.updates, plan.removes, found.unchanged) != (rows // 100, 0, rows):
+            raise RuntimeError(f"{rows} rows were expected to be as listed, found {found}, {plan}")
+    for line in (keeping, resyncing, planning):
+        line.print()
+
+
+def _pages(folder: Path) -> Iterator[dict[str, str]]:
+    """What was acknowledged, as a destination would list it."""
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+        members = ledger.execute("select destination_key, payload from acknowledged")
+        while page := members.fetchmany(PAGE_ROWS):
+            yield dict(page)
+
+
 STEPS = {
     "first": plan_first,
     "acknowledge": acknowledge,
     "changed": plan_changed,
+    "preview": preview,
+    "listed": listed,
     "intents_to_postgres": write_to_postgres,
 }
-STAGES = {"planning": ("first", "acknowledge", "changed"), "postgres": ("intents_to_postgres",)}
+STAGES = {
+    "planning": ("first", "acknowledge", "changed"),
+    "listing": ("first", "acknowledge", "preview", "listed"),
+    "postgres": ("intents_to_postgres",),
+}
 
 
 def main(rows: int, stage: str) -> None:
