@@ -39,44 +39,60 @@ class DeadLetter:
     reason: str | None
 
 
-def dead_letters(ledger: Ledger, sync_name: str | None = None) -> list[DeadLetters]:
-    """By sync, state and reason, of one sync or of all."""
+def dead_letters(
+    ledger: Ledger, sync_name: str | None = None, *, sync_run_id: str | None = None
+) -> list[DeadLetters]:
+    """By sync, state and reason, of one sync or run, or of all."""
     with ledger.read() as connection:
-        rows = connection.execute(read_sql("dead_letter_counts"), {"sync_name": sync_name}).fetchall()
+        rows = connection.execute(
+            read_sql("dead_letter_counts"), {"sync_name": sync_name, "sync_run_id": sync_run_id}
+        ).fetchall()
     return [
         DeadLetters(name, state, reason, count, from_micros(oldest), from_micros(newest))
         for name, state, reason, count, oldest, newest in rows
     ]
 
 
-def each_dead_letter(ledger: Ledger, sync_name: str, *, limit: int) -> list[DeadLetter]:
-    """The newest of one sync, with raw keys: mask them before anybody sees them."""
+def each_dead_letter(
+    ledger: Ledger, sync_name: str, *, limit: int, sync_run_id: str | None = None
+) -> list[DeadLetter]:
+    """The newest of one sync or run, with raw keys: mask them before anybody sees them."""
     with ledger.read() as connection:
         rows = connection.execute(
-            read_sql("dead_letter_rows"), {"sync_name": sync_name, "limit": limit}
+            read_sql("dead_letter_rows"),
+            {"sync_name": sync_name, "sync_run_id": sync_run_id, "limit": limit},
         ).fetchall()
     return [DeadLetter(*row) for row in rows]
 
 
-def try_again(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: datetime) -> int:
-    """Let the next plan send what was rejected, with the rows as they are then; returns how many keys."""
+def try_again(
+    ledger: Ledger, sync_name: str, *, reason_code: str | None, now: datetime, sync_run_id: str | None = None
+) -> int:
+    """Let the next plan send what was rejected, with the rows as they are then; returns how many keys.
+
+    Only what was rejected for that reason, and in that run, where they are given.
+    """
     with ledger.write() as transaction:
         cursor = transaction.execute(
             "update outcomes set superseded_at = ?, ledger_seq = ? where operation_number in"
             " (select operation_number from dead_letters where sync_name = ? and state = 'rejected'"
-            " and reason is not distinct from coalesce(?, reason))",
-            (to_micros(now), transaction.ledger_seq, sync_name, reason_code),
+            " and reason is not distinct from coalesce(?, reason)"
+            " and sync_run_id = coalesce(?, sync_run_id))",
+            (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_run_id),
         )
         transaction.touch_changed_runs(sync_name)
         return cursor.rowcount
 
 
-def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: datetime) -> int:
+def give_up(
+    ledger: Ledger, sync_name: str, *, reason_code: str | None, now: datetime, sync_run_id: str | None = None
+) -> int:
     """Close what is in doubt without an answer: the next plan acts as if it might or might not be done.
 
-    It sends again what is still wanted, and removes who is not: she may be there. A message is given up for
-    good instead: nobody may get it twice because a person tidied up.
-    Batches that still have a worker are left alone, and so is what was accepted and has time to be answered.
+    Only what is in doubt for that reason, and since that run, where they are given. The next plan sends again
+    what is still wanted, and removes who is not: she may be there. A message is given up for good instead:
+    nobody may get it twice because a person tidied up. Batches that still have a worker are left alone, and
+    so is what was accepted and has time to be answered.
     Returns how many operations were closed.
     """
     with ledger.write() as transaction:
@@ -85,9 +101,10 @@ def give_up(ledger: Ledger, sync_name: str, *, reason_code: str | None, now: dat
             " reason = 'discarded_' || coalesce(reason, 'in_doubt'), ledger_seq = ?"
             " where sync_name = ? and finished_at is null and state = 'in_doubt'"
             " and reason is not distinct from coalesce(?, reason)"
-            " and batch_id in (select batch_id from batches where sync_name = ? and (state = 'unknown'"
-            " or (state = 'settled' and accepted_at is not null)))",
-            (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name),
+            " and batch_id in (select batch_id from batches where sync_name = ?"
+            " and sync_run_id = coalesce(?, sync_run_id)"
+            " and (state = 'unknown' or (state = 'settled' and accepted_at is not null)))",
+            (to_micros(now), transaction.ledger_seq, sync_name, reason_code, sync_name, sync_run_id),
         )
         _forget_doubts(transaction, sync_name, now)
         return cursor.rowcount

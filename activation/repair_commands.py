@@ -20,6 +20,7 @@ from activation.command_line import (
     record_decision,
 )
 from activation.errors import PlanRefusedError
+from activation.ledger import Ledger
 from activation.listing import Listing
 from activation.planner import mask
 from activation.resync import resync
@@ -28,6 +29,9 @@ from activation.rollback import roll_back
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it, only what would be done is shown.")]
 Code = Annotated[
     str | None, typer.Option(help="Only what ended for this reason, as `dead-letters` shows it.")
+]
+OfRun = Annotated[
+    str | None, typer.Option("--run", help="Only what one run did, as `cdp sync runs` lists it.")
 ]
 SHOWN = 20
 NOT_DONE = "Nothing was changed: to do it, say --yes."
@@ -133,14 +137,18 @@ def _register_dead_letters(app: typer.Typer, context: ActivationContext) -> None
     @one_line_errors
     def list_dead_letters(
         name: Annotated[str | None, typer.Argument(help="A sync's name; without it, those of all.")] = None,
+        run: OfRun = None,
         as_json: Json = False,
     ) -> None:
         """What was rejected, given up or is in doubt, by reason; of one sync also the newest keys, masked."""
-        if name is not None:
-            context.definitions().sync(name)
         with context.open_ledger() as ledger:
-            found = dead_letters.dead_letters(ledger, name)
-            each = dead_letters.each_dead_letter(ledger, name, limit=SHOWN) if name is not None else []
+            name = _sync_of(context, ledger, name, run)
+            found = dead_letters.dead_letters(ledger, name, sync_run_id=run)
+            each = (
+                dead_letters.each_dead_letter(ledger, name, limit=SHOWN, sync_run_id=run)
+                if name is not None
+                else []
+            )
         each = [dataclasses.replace(one, destination_key=mask(one.destination_key)) for one in each]
         if as_json:
             print_json(
@@ -165,31 +173,58 @@ def _register_dead_letters(app: typer.Typer, context: ActivationContext) -> None
 
     @app.command("retry")
     @one_line_errors
-    def retry(name: SyncName, reason: Reason, code: Code = None) -> None:
+    def retry(name: SyncName, reason: Reason, code: Code = None, run: OfRun = None) -> None:
         """Let the next run send what the destination rejected, with the rows as they are then."""
-        context.definitions().sync(name)
-        record_decision(context, "retry", name, reason, **({"reason_code": code} if code else {}))
         with context.open_ledger() as ledger:
-            count = dead_letters.try_again(ledger, name, reason_code=code, now=context.clock())
+            _sync_of(context, ledger, name, run)
+            record_decision(context, "retry", name, reason, **_which(code, run))
+            count = dead_letters.try_again(
+                ledger, name, reason_code=code, sync_run_id=run, now=context.clock()
+            )
         typer.echo(f"{name}: {count:,} rejected operations may be planned again.")
 
     @app.command("discard")
     @one_line_errors
-    def discard(name: SyncName, reason: Reason, code: Code = None, yes: Yes = False) -> None:
+    def discard(
+        name: SyncName, reason: Reason, code: Code = None, run: OfRun = None, yes: Yes = False
+    ) -> None:
         """Close what is in doubt; the next run sends again who is wanted, and removes who is not."""
-        context.definitions().sync(name)
-        if not yes:
-            with context.open_ledger() as ledger:
-                waiting = [one for one in dead_letters.dead_letters(ledger, name) if one.state == "in_doubt"]
-            count = sum(one.operations for one in waiting if code in (None, one.reason))
-            typer.echo(
-                f"{name}: {count:,} operations in doubt would be closed, and may be done a second time."
-            )
-            raise PlanRefusedError(NOT_DONE)
-        record_decision(context, "discard", name, reason, **({"reason_code": code} if code else {}))
         with context.open_ledger() as ledger:
-            count = dead_letters.give_up(ledger, name, reason_code=code, now=context.clock())
+            _sync_of(context, ledger, name, run)
+            if not yes:
+                standing = dead_letters.dead_letters(ledger, name, sync_run_id=run)
+                count = sum(
+                    one.operations
+                    for one in standing
+                    if one.state == "in_doubt" and code in (None, one.reason)
+                )
+                typer.echo(
+                    f"{name}: {count:,} operations in doubt would be closed, and may be done a second time."
+                )
+                raise PlanRefusedError(NOT_DONE)
+            record_decision(context, "discard", name, reason, **_which(code, run))
+            count = dead_letters.give_up(ledger, name, reason_code=code, sync_run_id=run, now=context.clock())
         typer.echo(f"{name}: {count:,} operations in doubt are closed.")
+
+
+def _sync_of(context: ActivationContext, ledger: Ledger, name: str | None, run: str | None) -> str | None:
+    """The sync that is meant; a run must be one of it."""
+    if name is not None:
+        context.definitions().sync(name)
+    if run is None:
+        return name
+    of_run = undo.sync_of_run(ledger, run)
+    if name not in (None, of_run):
+        raise PlanRefusedError(
+            f"Run {run} is one of sync {of_run!r}, not of {name!r}; nothing was changed. Its own runs: "
+            f"`cdp sync runs {name}`."
+        )
+    return of_run
+
+
+def _which(code: str | None, run: str | None) -> dict[str, str]:
+    """What a decision was limited to, for the event log."""
+    return {name: value for name, value in (("reason_code", code), ("sync_run_id", run)) if value is not None}
 
 
 def _undo_lines(found: undo.Undo) -> list[str]:

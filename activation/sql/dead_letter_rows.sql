@@ -1,4 +1,4 @@
--- The newest of one sync, one by one.
+-- The newest of one sync or run, one by one.
 select
     operation_id,
     sync_run_id,
@@ -7,6 +7,8 @@ select
     state,
     reason
 from dead_letters
-where sync_name = :sync_name
+where
+    sync_name = :sync_name
+    and sync_run_id = coalesce(:sync_run_id, sync_run_id)
 order by operation_number desc
 limit :limit

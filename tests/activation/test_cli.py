@@ -232,6 +232,27 @@ def test_dead_letters_are_listed_masked_and_tried_again(world: World, cdp: Run) 
     assert nothing.stdout == "Nothing ended badly.\n"
 
 
+def test_what_ended_badly_in_one_run_is_listed_and_tried_again(world: World, cdp: Run) -> None:
+    for name in ("ann", "bob"):
+        world.members(Person(name, email=f"{name} at home"))
+        cdp("sync", "run", "to_sandbox")
+    first, second = "to_sandbox-000001", "to_sandbox-000002"
+
+    of_one = cdp("sync", "dead-letters", "--run", first)
+    retried = cdp("sync", "retry", "to_sandbox", "--reason", "mended", "--run", second)
+    left = cdp("sync", "dead-letters", "to_sandbox")
+    unknown = cdp("sync", "retry", "to_sandbox", "--reason", "mended", "--run", "to_sandbox-000009")
+    anothers = cdp("sync", "discard", "to_csv", "--reason", "mended", "--run", first, "--yes")
+
+    assert (of_one.stdout.count(f"of {first}:"), of_one.stdout.count(f"of {second}:")) == (1, 0)
+    assert retried.stdout == "to_sandbox: 1 rejected operations may be planned again.\n"
+    assert (left.stdout.count(f"of {first}:"), left.stdout.count(f"of {second}:")) == (1, 0)
+    assert "The ledger knows no run 'to_sandbox-000009'" in unknown.stderr
+    assert (
+        f"Run {first} is one of sync 'to_sandbox', not of 'to_csv'; nothing was changed." in anothers.stderr
+    )
+
+
 def test_what_is_in_doubt_is_shown_before_it_is_closed(cdp: Run) -> None:
     shown = cdp("sync", "discard", "to_sandbox", "--reason", "nobody knows")
     done = cdp("sync", "discard", "to_sandbox", "--reason", "nobody knows", "--yes")

@@ -1,6 +1,7 @@
 """What a run did is taken back, what a destination lost comes back, and what ended badly is tried again."""
 
 import asyncio
+import functools
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -277,6 +278,24 @@ def test_who_is_in_doubt_and_opts_out_is_removed_without_a_person(
     assert [what for what in world.effects() if what[1] == "ann@example.com"][-1][0] == "remove"
     assert (then.removes, dict(then.blocked)) == (0, {"in_doubt": 1})
     assert world.states()["bob@example.com"].startswith("in_doubt")
+
+
+def test_what_is_in_doubt_since_one_run_is_closed_and_the_rest_waits(world: World) -> None:
+    make_opaque(world)
+    runs = []
+    for name in ("ann", "bob"):
+        world.members(*people(*(["ann", "bob"] if name == "bob" else ["ann"])))
+        world.sandbox.faults.add(Fault("server_error"))
+        runs.append(str(world.run().sync_run_id))
+    give_up = functools.partial(
+        dead_letters.give_up, world.ledger, "to_sandbox", reason_code=None, now=world.time()
+    )
+
+    counts = [give_up(sync_run_id=run) for run in (runs[1], runs[1], "to_sandbox-000009")]
+    left = dead_letters.each_dead_letter(world.ledger, "to_sandbox", limit=9)
+
+    assert counts == [1, 0, 0]
+    assert [one.sync_run_id for one in left] == [runs[0]]
 
 
 def test_what_is_in_doubt_is_closed_by_a_person_and_planned_again(world: World) -> None:
