@@ -38,6 +38,7 @@ COUNTS = (
     "requests", "faults", "claims", "reclaims", "sent again", "late answers", "crashes", "pauses",
     "clock jumps", "withdrawals", "pairs of a withdrawal and a later claim", "route switches",
     "left to the former platform", "freezes", "plans that were outdated", "runs carried on",
+    "closed because denied",
 )  # fmt: skip
 
 
@@ -98,12 +99,13 @@ def _chunks(kinds: list[str], first: int, seeds: int) -> Iterator[tuple[str, ran
 
 def table(totals: Verdict, played: dict[str, int]) -> str:
     """One column for each kind of destination."""
-    lines = [f"{'':40}" + "".join(f"{kind:>12}" for kind in totals)]
+    width = max(12, *(len(kind) + 2 for kind in totals))
+    lines = [f"{'':40}" + "".join(f"{kind:>{width}}" for kind in totals)]
     rows = [("seeds", [played[kind] for kind in totals])]
     rows += [(NAMES.get(name, name), [getattr(tally, name) for tally in totals.values()]) for name in ROWS]
     rows += [("violations", [len(tally.violations) for tally in totals.values()])]
     rows += [(name, [tally.counts[name] for tally in totals.values()]) for name in COUNTS]
-    lines += [f"{name:40}" + "".join(f"{value:>12,}" for value in values) for name, values in rows]
+    lines += [f"{name:40}" + "".join(f"{value:>{width},}" for value in values) for name, values in rows]
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ def test_whatever_happens_nothing_is_lost_done_twice_or_sent_past_the_gate(
     assert failed == []
     assert total.done > 200
     assert min(total.counts[what] for what in ("crashes", "pauses", "faults", "withdrawals")) > 10
-    assert (total.in_doubt > 0) == (kind in ("idempotent", "opaque"))
+    assert (total.in_doubt > 0) == (not KINDS[kind].can_read_back)
 
 
 def test_a_seed_plays_the_same_story_again() -> None:

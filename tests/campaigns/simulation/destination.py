@@ -14,6 +14,7 @@ from typing import Self
 
 from activation.adapters.base import (
     DELIVERED,
+    TELLS_NOTHING,
     Adapter,
     AdapterConfig,
     Batch,
@@ -23,7 +24,9 @@ from activation.adapters.base import (
     Outcome,
     OutcomeKind,
     Rate,
+    Receipt,
     Surroundings,
+    Target,
 )
 from activation.modes import MODES
 from tests.campaigns.simulation.clockwork import Clockwork
@@ -32,16 +35,23 @@ TIMEOUT = 10.0
 LATEST = 25.0  # seconds after which a request that is still on its way is done, at the latest
 LAG = 4.0  # seconds until a read sees what was done
 SETTLES = timedelta(seconds=30)  # more than both
+LONGEST_JOB = 150.0  # seconds after a receipt until its work is done, at the latest
+RESOLVES = timedelta(hours=3)  # more than that, by more than a clock can jump
+SHARE_OF_LOST_RECEIPTS = 0.1  # of the share of faults
 LEAVING = (OperationKind.REMOVE, OperationKind.ERASE)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a destination can tell about what it did: repeated keys for so long, and what it holds."""
+    """What a destination can tell about what it did: repeated keys for so long, and what it holds.
+
+    One that answers later takes a request, gives a receipt for each row, and does the work some time after.
+    """
 
     name: str
     lifetime: timedelta | None
     can_read_back: bool
+    answers_later: bool = False
 
     def capabilities(self, *, rows: int, rates: tuple[Rate, ...]) -> Capabilities:
         return Capabilities(
@@ -53,6 +63,9 @@ class Kind:
             can_read_back=self.can_read_back,
             read_back_settles=SETTLES,
             can_list_members=False,
+            can_resolve=self.answers_later,
+            resolves_within=RESOLVES if self.answers_later else timedelta(0),
+            max_receipts=3,
         )
 
 
@@ -64,6 +77,9 @@ KINDS = {
         Kind("both", DAY, can_read_back=True),
         Kind("readable", None, can_read_back=True),
         Kind("opaque", None, can_read_back=False),
+        Kind("later", DAY, can_read_back=False, answers_later=True),
+        Kind("later, readable", None, can_read_back=True, answers_later=True),
+        Kind("later, opaque", None, can_read_back=False, answers_later=True),
     )
 }
 
@@ -114,6 +130,8 @@ class Destination:
     requests: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     conflicts: int = 0
+    receipts: int = 0
+    _results: dict[str, Outcome | None] = field(default_factory=dict)  # by receipt; None: worked on
     _members: dict[str, list[tuple[float, str | None]]] = field(default_factory=dict)
     _answers: dict[str, tuple[float, str, list[Outcome]]] = field(default_factory=dict)
 
@@ -141,6 +159,12 @@ class Destination:
         self.faults[fault] = self.faults.get(fault, 0) + 1
         return fault
 
+    def tell(self, receipt: str) -> Outcome:
+        """What became of a row that was accepted."""
+        if receipt not in self._results:
+            return Outcome(OutcomeKind.UNKNOWN, "receipt_forgotten")
+        return self._results[receipt] or Outcome(OutcomeKind.ACCEPTED, "working")
+
     def do(self, batch: Batch, fault: str = "fine") -> list[Outcome]:
         """Do a request, all or nothing, and answer for each row; a repeated key is answered from memory."""
         key, body, now = batch.idempotency_key, body_hash(batch), self.clockwork.now
@@ -155,6 +179,28 @@ class Destination:
                 return remembered[2]
         if any(is_poison(operation) for operation in batch.operations):
             return [Outcome(OutcomeKind.REJECTED, "http_400", concerns_batch=True)] * len(batch.operations)
+        outcomes = self._accept(batch, fault) if self.kind.answers_later else self._work(batch, fault)
+        self._answers[key] = (now, body, outcomes)
+        return outcomes
+
+    def _accept(self, batch: Batch, fault: str) -> list[Outcome]:
+        """Give a receipt for each row; all are done at once, later, and some receipts are lost."""
+        first, self.receipts = self.receipts, self.receipts + len(batch.operations)
+        receipts = [f"r{first + position}" for position in range(len(batch.operations))]
+        self._results |= dict.fromkeys(receipts)
+        is_lost = self.chance.random() < self.share_of_faults * SHARE_OF_LOST_RECEIPTS
+
+        def work() -> None:
+            for receipt, outcome in zip(receipts, self._work(batch, fault), strict=True):
+                self._results[receipt] = outcome
+                if is_lost:
+                    del self._results[receipt]
+
+        self.clockwork.call_later(self.chance.uniform(1, LONGEST_JOB), work)
+        return [Outcome(OutcomeKind.ACCEPTED, receipt=receipt) for receipt in receipts]
+
+    def _work(self, batch: Batch, fault: str) -> list[Outcome]:
+        now = self.clockwork.now
         spoiled = self.chance.randrange(len(batch.operations)) if fault.startswith("row_") else None
         outcomes = []
         for position, operation in enumerate(batch.operations):
@@ -170,7 +216,6 @@ class Destination:
             )
             held = None if operation.kind in LEAVING else operation.payload
             self._members.setdefault(operation.destination_key, []).append((now, held))
-        self._answers[key] = (now, body, outcomes)
         return outcomes
 
 
@@ -215,6 +260,13 @@ class SimulatedAdapter(Adapter):
         else:
             return outcomes
         return [whole] * len(batch.operations)
+
+    async def resolve(self, target: Target, receipts: Sequence[Receipt]) -> Sequence[Outcome]:  # noqa: ARG002
+        there = self._destination
+        await asyncio.sleep(there.chance.uniform(0.01, 0.3))
+        if there.chance.random() < there.share_of_faults / 2:
+            return [TELLS_NOTHING] * len(receipts)
+        return [there.tell(receipt.text) for receipt in receipts]
 
     async def read_back(self, batch: Batch) -> Sequence[Outcome]:
         there = self._destination

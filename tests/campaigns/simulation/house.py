@@ -13,13 +13,13 @@ from pathlib import Path
 from activation import dead_letters, gate
 from activation.adapters.base import OperationKind, Rate
 from activation.config import Sync, load_definitions
-from activation.delivery import deliver, recover
 from activation.errors import PlanOutdatedError
 from activation.intents import PlannedOperation, finish_run, open_run
 from activation.ledger import Ledger, Transaction
 from activation.limits import RateWindows
 from activation.outside import Engine, OpenDestination
 from activation.patience import Patience
+from activation.resolving import deliver_and_wait, settle_former
 from activation.sql_files import read_sql
 from tests.campaigns.simulation.clockwork import Clockwork, StuckError, run_virtually
 from tests.campaigns.simulation.destination import KINDS, Destination, SimulatedAdapter
@@ -146,16 +146,16 @@ class Worker:
             house.destination, lambda batch: house.judge.leaves(self.name, self.clock(), batch)
         )
         destination = OpenDestination(adapter, house.capabilities, self._windows)
-        recovered = await recover(house.sync, ledger=ledger, destination=destination, engine=engine)
-        for sync_run_id in sorted(recovered.sync_run_ids):
-            finish_run(ledger, sync_run_id, now=self.clock())
+        recovered = await settle_former(house.sync, ledger=ledger, destination=destination, engine=engine)
         if gate.freeze_of(ledger, house.sync.name) or recovered.stopped:
             return
         run = self._plan(ledger)
         if run is None:
             return
         engine.at("after_intents")
-        await deliver(house.sync, ledger=ledger, destination=destination, engine=engine, sync_run_id=run)
+        await deliver_and_wait(
+            house.sync, ledger=ledger, destination=destination, engine=engine, sync_run_id=run
+        )
         finish_run(ledger, run, now=self.clock())
 
     def _plan(self, ledger: Ledger) -> str | None:

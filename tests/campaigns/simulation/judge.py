@@ -109,6 +109,7 @@ class Judge:
         self._sent: set[int] = set()  # batches
         self._attempts_seen = 0
         self._forgiven: dict[str, float] = {}  # keys that a person closed, and when
+        self._closed: dict[str, list[float]] = {}  # keys that were closed because they are denied, and when
 
     def close(self) -> None:
         self._eyes.close()
@@ -151,6 +152,12 @@ class Judge:
                 " + (select count(*) from batches where answered_seq = ?)",
                 (seq, seq),
             ).fetchone()
+        closed = transaction.execute(
+            "select destination_key from outcomes inner join intents"
+            " on intents.operation_number = outcomes.operation_number"
+            " where reason = 'denied_while_in_doubt' and outcomes.ledger_seq = ?",
+            (seq,),
+        ).fetchall()
         gate = self.rules.now(seq, moment)
 
         def committed() -> None:
@@ -160,6 +167,9 @@ class Judge:
                 self.tally.counts["pairs of a withdrawal and a later claim"] += self.tally.counts[
                     "withdrawals"
                 ]
+            for (key,) in closed:
+                self._closed.setdefault(key, []).append(self._destination.clockwork.now)
+                self.tally.counts["closed because denied"] += 1
             for number, is_late, is_old in attempts:
                 self._attempts_seen = max(self._attempts_seen, number)
                 self.tally.counts["late answers"] += is_late
@@ -196,7 +206,7 @@ class Judge:
         """Classify every operation; `wanted` is what must stand at the destination by now."""
         tally, there = self.tally, self._destination
         operations = self._eyes.execute(
-            "select operation_id, destination_key, state, reason, batch_id, finished_at is null"
+            "select operation_id, destination_key, operation, state, reason, batch_id, finished_at is null"
             " from operations"
         ).fetchall()
         executed = Counter(execution.operation_id for execution in there.executions)
@@ -208,13 +218,15 @@ class Judge:
             )
         }
         tally.intents, tally.done = len(operations), len(executed)
-        for identity, key, state, reason, batch_id, is_open in operations:
-            is_done, is_forgiven = executed.pop(identity, 0) > 0, key in self._forgiven
+        for identity, key, operation, state, reason, batch_id, is_open in operations:
+            is_done = executed.pop(identity, 0) > 0
+            is_forgiven = key in self._forgiven or reason == "denied_while_in_doubt"
+            is_idle = operation in LEAVING and key in self._closed  # nobody knew whether she was there
             tally.counts["left to the former platform" if reason == "route_legacy" else state] += 1
             if is_open:
                 tally.lost += 1
             elif state == "delivered":
-                tally.called_done += not is_done and not is_forgiven
+                tally.called_done += not is_done and not is_forgiven and not is_idle
                 tally.recovered += identity in unsure
             elif is_done and not is_forgiven:
                 tally.unexpected += 1
@@ -231,17 +243,20 @@ class Judge:
         return tally
 
     def _done_twice(self) -> int:
-        """Effects that a key had just had, unless a person closed it in between."""
+        """Effects that a key had just had, unless its doubt was closed in between: nobody knew then."""
         last: dict[str, tuple[float, tuple[bool, str | None]]] = {}
         identities: Counter[str] = Counter()
         doubled = 0
         for execution in self._destination.executions:
             key = execution.destination_key
             before = last.get(key)
-            closed_at = self._forgiven.get(key)
+            closed_at = [
+                *self._closed.get(key, ()),
+                *([self._forgiven[key]] if key in self._forgiven else ()),
+            ]
             identities[execution.operation_id] += 1
             if before is not None and before[1] == execution.effect:
-                doubled += closed_at is None or not before[0] <= closed_at <= execution.at
+                doubled += not any(before[0] <= moment <= execution.at for moment in closed_at)
             elif identities[execution.operation_id] > 1:
                 doubled += 1
             last[key] = (execution.at, execution.effect)
