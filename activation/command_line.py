@@ -18,7 +18,7 @@ from activation.adapters.base import Adapter
 from activation.config import Definitions, Sync
 from activation.destinations import Destinations, open_destinations
 from activation.engine import Desk
-from activation.errors import ActivationError
+from activation.errors import ActivationError, DestinationDownError
 from activation.guards import SourceState
 from activation.ledger import Ledger
 from activation.listing import Listing, list_members
@@ -26,6 +26,7 @@ from activation.outside import Engine, OpenDestination, open_room
 from activation.patience import Patience
 from activation.progress import Progress
 from activation.reports import SyncReport
+from activation.room import RoomClosedError
 from activation.times import Clock
 
 Answer = TypeVar("Answer")
@@ -106,8 +107,12 @@ def ask(adapter: Adapter, question: Callable[[Adapter], Awaitable[Answer]]) -> A
 
 def list_now(context: ActivationContext, sync: Sync, destination: OpenDestination, into: Listing) -> None:
     """Ask the destination for all that it has in the sync's list, within its rate limit."""
-    room = open_room(sync, destination, Engine(clock=context.clock, patience=context.patience))
-    ask(destination.adapter, lambda _: list_members(sync, destination, room, into))
+    engine = Engine(clock=context.clock, patience=context.patience.as_told(sync.retry))
+    room = open_room(sync, destination, engine)
+    try:
+        ask(destination.adapter, lambda _: list_members(sync, destination, engine, room, into))
+    except RoomClosedError as closed:
+        raise DestinationDownError(f"{closed}; nothing was changed.") from closed
 
 
 def record_decision(

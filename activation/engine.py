@@ -149,7 +149,9 @@ class _Run:
         with Listing() as listed:
             if sync.mode.takes_all:
                 try:
-                    await engine.stop.within_budget(list_members(sync, self.destination, room, listed))
+                    await engine.stop.within_budget(
+                        list_members(sync, self.destination, engine, room, into=listed)
+                    )
                 except (DestinationDownError, RoomClosedError, StopExpiredError) as error:
                     why = str(error) or engine.stop.reason
                     return SyncReport(sync.name, sync.destination.name, None, error=why)

@@ -49,6 +49,10 @@ class PlanRefusedError(RejectedActivationError):
     """A stored plan is unknown, or may not be approved or applied as things are now."""
 
 
+class TemporaryFileError(TransientActivationError):
+    """A temporary file could not be written or read, because its disk is full or broken."""
+
+
 class DestinationDownError(TransientActivationError):
     """The destination did not answer in time; its intents wait for the next run."""
 

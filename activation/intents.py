@@ -91,7 +91,7 @@ def open_run(
         return None
     with ledger.write() as transaction:
         _refuse_if_moved(transaction, sync.name, planned_at_seq)
-        forget(transaction, sync.name, forgotten)
+        _forget(transaction, sync.name, forgotten)
         resumed = _resumable_run(transaction, sync.name, plan_hash)
         if resumed is not None:
             _note_applied(transaction, plan_id, resumed.sync_run_id)
@@ -263,8 +263,17 @@ def operation_id(sync_name: str, operation: PlannedOperation, occurrence: str) -
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def forget(transaction: Transaction, sync_name: str, keys: Sequence[str]) -> None:
-    """Take keys out of the acknowledged state without an operation; the projection is told."""
+def _note_applied(transaction: Transaction, plan_id: str | None, sync_run_id: str | None) -> None:
+    if plan_id is not None:
+        transaction.execute(
+            "update plans set state = 'applied', state_reason = ?, sync_run_id = ?, ledger_seq = ?"
+            " where plan_id = ?",
+            (sync_run_id or "nothing was left to do", sync_run_id, transaction.ledger_seq, plan_id),
+        )
+
+
+def _forget(transaction: Transaction, sync_name: str, keys: Sequence[str]) -> None:
+    """Take keys out of the acknowledged state without an operation."""
     transaction.connection.executemany(
         "insert into acknowledged_removals (sync_name, destination_key, ledger_seq) values (?, ?, ?)",
         [(sync_name, key, transaction.ledger_seq) for key in keys],
@@ -273,15 +282,6 @@ def forget(transaction: Transaction, sync_name: str, keys: Sequence[str]) -> Non
         "delete from acknowledged where sync_name = ? and destination_key = ?",
         [(sync_name, key) for key in keys],
     )
-
-
-def _note_applied(transaction: Transaction, plan_id: str | None, sync_run_id: str | None) -> None:
-    if plan_id is not None:
-        transaction.execute(
-            "update plans set state = 'applied', state_reason = ?, sync_run_id = ?, ledger_seq = ?"
-            " where plan_id = ?",
-            (sync_run_id or "nothing was left to do", sync_run_id, transaction.ledger_seq, plan_id),
-        )
 
 
 def _note(

@@ -1,30 +1,32 @@
 """What a destination says it has, asked for page by page and kept on disk, so that memory stays flat."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-import httpx
-
+from activation.adapters.base import Outcome, OutcomeKind
 from activation.config import Sync
-from activation.errors import DestinationDownError
-from activation.outside import OpenDestination
+from activation.errors import DestinationDownError, TemporaryFileError
+from activation.outside import Engine, OpenDestination
 from activation.room import Failure, Room
 
 CHUNK_ROWS = 50_000
+IDLE_PAGES = 100  # so many pages in a row that show nobody new are no list
 
 
 class Listing:
     """Keys and their fields in a temporary file without a name, which is gone when this is closed.
 
-    A list that changes while it is read may show a key on two pages: the later one counts.
+    A list that changes while it is read may show a key on two pages: the later one counts. What cannot be
+    written or read is a TemporaryFileError, and then nothing more can be had from it: half a list is none.
     """
 
     def __init__(self) -> None:
         self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._file.execute("create table members (key text primary key, fields text) without rowid")
-        self._file.execute("begin")
+        with self._clear_errors():
+            self._file.execute("create table members (key text primary key, fields text) without rowid")
 
     def __enter__(self) -> Self:
         """Itself, open already."""
@@ -36,49 +38,82 @@ class Listing:
         """Let go of the file."""
         self._file.close()
 
-    def add(self, page: Mapping[str, str]) -> None:
-        """Take in one page: key -> fields as canonical JSON text."""
-        self._file.executemany("insert or replace into members values (?, ?)", page.items())
+    def add(self, page: Mapping[str, str]) -> int:
+        """Take in a page, key -> fields as canonical JSON text; returns how many keys were not there yet."""
+        with self._clear_errors():
+            self._file.execute("begin")
+            new = self._file.executemany("insert or ignore into members values (?, ?)", page.items()).rowcount
+            if new < len(page):
+                self._file.executemany(
+                    "update members set fields = ? where key = ?", [(page[key], key) for key in page]
+                )
+            self._file.execute("commit")
+        return new
 
     def key_parts(self) -> Iterator[list[tuple[str]]]:
         """Every key in a row of its own, in order, a part of them at a time."""
-        cursor = self._file.execute("select key from members order by key")
-        while rows := cursor.fetchmany(CHUNK_ROWS):
-            yield rows
+        with self._clear_errors():
+            cursor = self._file.execute("select key from members order by key")
+            while rows := cursor.fetchmany(CHUNK_ROWS):
+                yield rows
 
-    def fields(self, key: str) -> str | None:
-        """The fields of a key; None where it is not there."""
-        row = self._file.execute("select fields from members where key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+    def fields_of(self, keys: Iterable[str]) -> dict[str, str]:
+        """Key -> fields, of those of the keys that are there."""
+        with self._clear_errors():
+            execute = self._file.execute
+            rows = (
+                execute("select key, fields from members where key = ?", (key,)).fetchone() for key in keys
+            )
+            return dict(row for row in rows if row is not None)
+
+    @contextmanager
+    def _clear_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            self._file.close()
+            raise TemporaryFileError(
+                f"What a destination has could not be kept in a temporary file ({error}); no more was done. "
+                "Free space where temporary files are, or name another folder in SQLITE_TMPDIR; try again."
+            ) from error
 
 
-async def list_members(sync: Sync, destination: OpenDestination, room: Room, into: Listing) -> None:
+async def list_members(
+    sync: Sync, destination: OpenDestination, engine: Engine, room: Room, into: Listing
+) -> None:
     """Ask the destination, whose adapter is open, for all that it has in the sync's list.
 
-    Each page is a request, and waits for its turn. Raises DestinationDownError where one fails,
-    RoomClosedError where nothing can be asked any more: half a list is none.
+    Each page is a request, waits for its turn, and is asked for again a few times. Raises
+    DestinationDownError where that does not help, RoomClosedError where nothing can be asked any more.
     """
-    pages = destination.adapter.list_members(sync.target)
+    after, failures, idle = None, 0, 0
     while True:
         entry = await room.enter()
         try:
-            page = await anext(pages, None)
-        except BaseException as error:
-            room.leave(entry, failure=Failure("members_not_listed"))
-            if isinstance(error, OSError | httpx.HTTPError):
-                raise _not_listed(sync, error) from error
+            page = await destination.adapter.list_members(sync.target, after)
+        except BaseException:
+            room.leave(entry, is_unsent=True)
             raise
-        room.leave(entry, is_unsent=page is None)
-        if page is None:
+        if isinstance(page, Outcome):
+            room.leave(entry, failure=Failure.told_by([page]))
+            failures += 1
+            if page.stops_destination:
+                room.close(page.reason or "no reason given")
+            is_final = page.stops_destination or page.kind is OutcomeKind.REJECTED
+            if is_final or failures >= engine.patience.unknown_attempts:
+                raise _not_listed(sync, page.reason or "no reason given")
+            await engine.pause(engine.patience.wait(failures, sync.name))
+            continue
+        room.leave(entry, is_question=True)
+        idle = 0 if into.add(page.members) else idle + 1
+        if page.next is None:
             return
-        try:
-            into.add(page)
-        except sqlite3.Error as error:
-            why = f"{error}, in the folder of temporary files: TMPDIR names another"
-            raise _not_listed(sync, why) from error
+        if idle >= IDLE_PAGES:
+            raise _not_listed(sync, f"{idle} pages in a row show nobody new")
+        after, failures = page.next, 0
 
 
-def _not_listed(sync: Sync, why: object) -> DestinationDownError:
+def _not_listed(sync: Sync, why: str) -> DestinationDownError:
     return DestinationDownError(
         f"What {sync.destination.name} has in list {sync.target.list_name!r} could not be read ({why}); "
         "nothing was changed. Try again."

@@ -23,7 +23,7 @@ from activation.errors import PlanRefusedError
 from activation.ledger import Ledger
 from activation.listing import Listing
 from activation.planner import mask
-from activation.resync import resync
+from activation.resync import AsOf, resync
 from activation.rollback import roll_back
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it, only what would be done is shown.")]
@@ -118,16 +118,20 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
             raise PlanRefusedError(NOT_DONE)
         record_decision(context, "resync", name, reason)
         with context.open_ledger() as ledger, destinations_of(context) as destinations, Listing() as listed:
+            as_of = AsOf.now(ledger, context.clock())
             if is_listable:
+                settles = sync.destination.capabilities.read_back_settles
+                as_of = AsOf.now(ledger, context.clock(), settles=settles)
                 list_now(context, sync, destinations.get(sync.destination), into=listed)
-            found = resync(ledger, sync, listed if is_listable else None)
+            found = resync(ledger, sync, listed if is_listable else None, as_of)
         if as_json:
             print_json(dataclasses.asdict(found))
             return
+        late = f", {found.recent:,} came too late to be in the list and stay" if found.recent else ""
         typer.echo(
             f"{name}: {found.dropped:,} keys are not there any more and come again, "
             f"{found.different:,} differ "
-            f"and are updated, {found.unchanged:,} are as they should be. Look at it with "
+            f"and are updated, {found.unchanged:,} are as they should be{late}. Look at it with "
             f"`cdp sync plan {name}`."
         )
 

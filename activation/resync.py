@@ -1,78 +1,148 @@
 """Learns anew what a destination holds: what was lost there comes back, what is left over can go."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import orjson
 
 from activation.config import Sync
-from activation.intents import forget
-from activation.ledger import Ledger, Transaction
+from activation.ledger import Ledger
 from activation.listing import Listing
 from activation.sql_files import read_sql
+from activation.times import to_micros
 
 CHUNK_ROWS = 5_000
 NEVER_SENT = "unknown"  # a payload hash that no payload has: the next plan updates the key
 
 
 @dataclass(frozen=True)
+class AsOf:
+    """What a list can know: what was acknowledged up to this step of the ledger, and before this moment."""
+
+    ledger_seq: int
+    moment: datetime
+
+    @classmethod
+    def now(cls, ledger: Ledger, now: datetime, *, settles: timedelta = timedelta(0)) -> "AsOf":
+        """Asked for now, of a destination that shows what it did only so long after."""
+        return cls(ledger.sequence(), now - settles)
+
+
+@dataclass(frozen=True)
 class Resync:
-    """What the acknowledged state became: how many keys were dropped, how many differ, how many stand."""
+    """What the acknowledged state became: how many keys were dropped, how many differ, how many stand.
+
+    `recent`: acknowledged too late for the list to know; they are left as they are.
+    """
 
     dropped: int
     different: int
     unchanged: int
+    recent: int
     is_listed: bool
 
 
-def resync(ledger: Ledger, sync: Sync, listed: Listing | None) -> Resync:
-    """Bring the acknowledged state of a sync to what the destination lists.
+class _Row(NamedTuple):
+    destination_key: str
+    payload_hash: str
+    payload: str | None
+    ledger_seq: int
+
+
+def resync(ledger: Ledger, sync: Sync, listed: Listing | None, as_of: AsOf) -> Resync:
+    """Bring the acknowledged state of a sync to what the destination lists, a part of it at a time.
 
     Keys that it does not have any more are dropped, and come again with the next plan; keys whose fields
     differ are noted so, and are updated. None where a destination cannot list: then every key counts as
     different, and can still be removed. Keys that somebody else brought are not taken over. A field that is
-    left out when it is null makes no difference.
+    left out when it is null makes no difference. What was acknowledged after `as_of`, and what is while this
+    runs, stays: the list was too early for it.
     """
     dropped = different = unchanged = 0
-    with ledger.write() as transaction:
-        for rows in _acknowledged(transaction, sync.name):
-            gone, changed = [], []
-            for key, payload_hash, payload in rows:
-                fields = None if listed is None else listed.fields(key)
-                if listed is not None and fields is None:
-                    gone.append(key)
-                elif fields is None or not _is_same(fields, payload_hash, payload):
-                    changed.append(key)
-            _note_different(transaction, sync.name, changed)
-            forget(transaction, sync.name, gone)
-            dropped += len(gone)
-            different += len(changed)
-            unchanged += len(rows) - len(gone) - len(changed)
-    return Resync(dropped, different, unchanged, listed is not None)
+    values = {
+        "sync_name": sync.name,
+        "ledger_seq": as_of.ledger_seq,
+        "moment": to_micros(as_of.moment),
+    }
+    with ledger.read() as connection:
+        (recent,) = connection.execute(read_sql("resync_recent"), values).fetchone()
+    for rows in _parts(ledger, values):
+        gone, changed = [], []
+        held = {} if listed is None else listed.fields_of(row.destination_key for row in rows)
+        for row in rows:
+            fields = held.get(row.destination_key)
+            if listed is not None and fields is None:
+                gone.append(row)
+            elif fields is None or not _is_same(fields, row):
+                changed.append(row)
+        forgotten, noted = _write(ledger, sync.name, gone, changed)
+        dropped += forgotten
+        different += noted
+        unchanged += len(rows) - len(gone) - len(changed)
+        recent += len(gone) + len(changed) - forgotten - noted
+    return Resync(dropped, different, unchanged, int(recent), listed is not None)
 
 
-def _acknowledged(transaction: Transaction, sync_name: str) -> Iterator[list[tuple[str, str, str | None]]]:
-    """(key, hash, payload) of all that was acknowledged, a part at a time; it may be changed in between."""
+def _parts(ledger: Ledger, values: dict[str, object]) -> Iterator[list[_Row]]:
+    """What was acknowledged up to then, in order of key; no lock is held in between."""
     after = ""  # no key is empty
-    while rows := transaction.execute(
-        read_sql("resync_rows"), {"sync_name": sync_name, "after": after, "rows": CHUNK_ROWS}
-    ).fetchall():
-        yield rows
+    while True:
+        with ledger.read() as connection:
+            rows = connection.execute(
+                read_sql("resync_rows"), {**values, "after": after, "rows": CHUNK_ROWS}
+            ).fetchall()
+        if not rows:
+            return
+        yield [_Row(*row) for row in rows]
         after = rows[-1][0]
 
 
-def _note_different(transaction: Transaction, sync_name: str, keys: Sequence[str]) -> None:
-    transaction.connection.executemany(
-        "update acknowledged set payload_hash = ?, payload = null, ledger_seq = ?"
-        " where sync_name = ? and destination_key = ?",
-        [(NEVER_SENT, transaction.ledger_seq, sync_name, key) for key in keys],
+def _write(ledger: Ledger, sync_name: str, gone: Sequence[_Row], changed: Sequence[_Row]) -> tuple[int, int]:
+    """Forget the former and note the latter, where they are as they were; returns how many of each."""
+    if not gone and not changed:
+        return 0, 0
+    with ledger.write() as transaction:
+        connection, seq = transaction.connection, transaction.ledger_seq
+        at = "where sync_name = ? and destination_key = ? and ledger_seq = ?"
+        left = [(sync_name, row.destination_key, row.ledger_seq) for row in gone]
+        connection.executemany(
+            "insert into acknowledged_removals (sync_name, destination_key, ledger_seq)"
+            f" select sync_name, destination_key, {seq} from acknowledged {at}",
+            left,
+        )
+        forgotten = connection.executemany(f"delete from acknowledged {at}", left).rowcount if left else 0
+        noted = (
+            connection.executemany(
+                f"update acknowledged set payload_hash = ?, payload = null, ledger_seq = ? {at}",
+                [(NEVER_SENT, seq, sync_name, row.destination_key, row.ledger_seq) for row in changed],
+            ).rowcount
+            if changed
+            else 0
+        )
+    return forgotten, noted
+
+
+def _is_same(listed: str, row: _Row) -> bool:
+    """Whether the destination has every field as it was sent; by the hash where the payload is not kept."""
+    if row.payload is None:
+        return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() == row.payload_hash
+    if listed == row.payload:
+        return True
+    held, wanted = orjson.loads(listed), orjson.loads(row.payload)
+    texts: dict[str, str] = {}
+    if all(isinstance(value, str) for value in held.values()):  # it may have nothing but texts, as a CSV has
+        exact = json.loads(row.payload, parse_float=str)
+        texts = {field: _as_text(value) for field, value in exact.items()}
+    return all(
+        field in held and held[field] in (wanted[field], texts.get(field, wanted[field])) for field in wanted
     )
 
 
-def _is_same(listed: str, payload_hash: str, payload: str | None) -> bool:
-    """Whether the destination has every field as it was sent; by the hash where the payload is not kept."""
-    if payload is None:
-        return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() == payload_hash
-    held, wanted = orjson.loads(listed), orjson.loads(payload)
-    return all(field in held and held[field] == wanted[field] for field in wanted)
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -105,15 +105,28 @@ class Room:
                     self._in_flight += 1
                     return Entry(self.breaker.enter(), now)
 
-    def leave(self, entry: Entry, *, failure: Failure | None = None, is_unsent: bool = False) -> None:
-        """A request has ended; `is_unsent`: nothing was there to be sent."""
+    def leave(
+        self,
+        entry: Entry,
+        *,
+        failure: Failure | None = None,
+        is_unsent: bool = False,
+        is_question: bool = False,
+    ) -> None:
+        """A request has ended.
+
+        `is_unsent`: nothing was there to be sent. `is_question`: what was asked was answered, which says
+        nothing of whether the destination takes anything.
+        """
         now = self._clock()
         self._in_flight -= 1
         if is_unsent:
             self.breaker.came_back_unsent(entry.era)
         else:
             self._note_arrival(entry, now, is_good=failure is None)
-            if failure is None:
+            if failure is None and is_question:
+                self.breaker.came_back_unsent(entry.era)
+            elif failure is None:
                 self.breaker.succeeded()
             else:
                 self.breaker.failed(entry.era, now, reason=failure.reason, retry_after=failure.retry_after)

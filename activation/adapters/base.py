@@ -1,7 +1,7 @@
 """What a destination's adapter promises, and the data it exchanges with the delivery engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -126,6 +126,17 @@ class Receipt:
     operation: Operation
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of what a list holds: destination key -> fields as canonical JSON text.
+
+    `next` is what the adapter is given to ask for the part after it, None where there is none.
+    """
+
+    members: Mapping[str, str]
+    next: str | None = None
+
+
 @dataclass(frozen=True)
 class Rate:
     """At most `limit` requests in every window of `seconds`."""
@@ -219,11 +230,10 @@ class Adapter(ABC):
         """
         raise NotImplementedError(f"destinations of type {self.type_name} cannot be read")
 
-    def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:
-        """Destination key -> canonical payload text of every member the destination holds, page by page.
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
+        """Ask once for a page of all that the destination holds: the first, or the one that `after` names.
 
-        Each page is one request, and the engine lets it leave when it asks for the page. Raises
-        DestinationDownError: half a list is none.
+        An outcome says why there is no page; never raises for an answer.
         """
         raise NotImplementedError(f"destinations of type {self.type_name} cannot list their members")
 

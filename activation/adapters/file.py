@@ -10,10 +10,11 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from types import TracebackType
 from typing import ClassVar, Literal, Self, cast
 
 import orjson
@@ -28,6 +29,7 @@ from activation.adapters.base import (
     OperationKind,
     Outcome,
     OutcomeKind,
+    Page,
     Surroundings,
     SyncOptions,
     Target,
@@ -65,6 +67,7 @@ class FileAdapter(Adapter):
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._listed: dict[str, sqlite3.Connection] = {}
 
     @classmethod
     def build(cls, config: AdapterConfig, surroundings: Surroundings) -> Self:
@@ -103,15 +106,41 @@ class FileAdapter(Adapter):
                 f"({error.strerror}); its batches are not lost. Mend the folder; the next run writes them."
             ) from error
 
-    async def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:
-        """The members after the last batch, as canonical payload texts."""
-        members = await asyncio.to_thread(self._members, target)
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
+        """The members after the last batch; they stay as they are from the first page to the last."""
         try:
-            rows = members.execute("select destination_key, payload from members")
-            while page := rows.fetchmany(PAGE_ROWS):
-                yield dict(page)
-        finally:
-            members.close()
+            if after is None:
+                self._stop_listing(target.sync_name)
+                self._listed[target.sync_name] = await asyncio.to_thread(self._members, target)
+            rows = (
+                self._listed[target.sync_name]
+                .execute(
+                    "select * from members where destination_key > ? order by destination_key limit ?",
+                    (after or "", PAGE_ROWS),
+                )
+                .fetchall()
+            )
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "io_error").lower()
+            return Outcome(OutcomeKind.UNKNOWN, f"file_{reason}", concerns_batch=True)
+        except (ValueError, KeyError, TypeError, csv.Error, sqlite3.Error):
+            return Outcome(OutcomeKind.REJECTED, "unreadable_file", concerns_batch=True)
+        if len(rows) == PAGE_ROWS:
+            return Page(dict(rows), rows[-1][0])
+        self._stop_listing(target.sync_name)
+        return Page(dict(rows))
+
+    def _stop_listing(self, sync_name: str) -> None:
+        listed = self._listed.pop(sync_name, None)
+        if listed is not None:
+            listed.close()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let go of lists that were not read to their end."""
+        for sync_name in list(self._listed):
+            self._stop_listing(sync_name)
 
     def _write_batch(self, batch: Batch) -> Outcome:
         folder = self._root / batch.target.sync_name
@@ -254,8 +283,8 @@ def _read_rows(file: Path, target: Target) -> Iterator[dict[str, object]]:
                 yield orjson.loads(line)
             return
         for row in csv.DictReader(lines):
-            do, key = row.pop("do", None), row.pop(target.key_field)
-            yield {"do": do, "key": key, "fields": row}
+            do = row.pop("do", None)
+            yield {"do": do, "key": row[target.key_field], "fields": row}
 
 
 def _do(kind: OperationKind) -> str:

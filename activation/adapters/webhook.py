@@ -21,7 +21,7 @@ import email.utils
 import re
 import ssl
 import urllib.parse
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -43,6 +43,7 @@ from activation.adapters.base import (
     OperationKind,
     Outcome,
     OutcomeKind,
+    Page,
     Rate,
     Receipt,
     Surroundings,
@@ -251,45 +252,19 @@ class WebhookAdapter(Adapter):
             content=orjson.dumps({"keys": list(keys)}),
             headers={"Content-Type": "application/json"},
         )
-        return self._members(target, response)[0]
+        found = response if isinstance(response, Outcome) else _page(response)
+        if isinstance(found, Outcome):
+            raise DestinationDownError(
+                f"{self._surroundings.destination} could not be read ({found.reason}); nothing was changed. "
+                "Try again."
+            )
+        return dict(found.members)
 
-    async def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:
-        """Everything the destination holds in the list, as canonical payload texts, page by page."""
-        address, after = f"/lists/{target.list_name}/members", None
-        while True:
-            query = "" if after is None else f"?after={urllib.parse.quote(after, safe='')}"
-            members, answer = self._members(target, await self._call("GET", address + query))
-            former, after = after, answer.get("next", "")
-            if after is not None and (not isinstance(after, str) or after in ("", former)):
-                raise self._unreadable(target, "its answer does not say where the next page begins")
-            yield members
-            if after is None:
-                return
-
-    def _members(
-        self, target: Target, response: httpx.Response | Outcome
-    ) -> tuple[dict[str, str], dict[str, object]]:
-        """Key -> canonical payload text of the members that an answer shows, and the whole answer."""
-        if isinstance(response, Outcome):
-            raise self._unreadable(target, response.reason or "no answer")
-        if response.status_code != httpx.codes.OK:
-            raise self._unreadable(target, f"http_{response.status_code}")
-        try:
-            answer: dict[str, object] = orjson.loads(response.content)
-            members = cast(dict[str, dict[str, object] | None], answer["members"])
-            return {
-                key: orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode()
-                for key, fields in members.items()
-                if fields is not None
-            }, answer
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise self._unreadable(target, "its answer is not what was expected") from error
-
-    def _unreadable(self, target: Target, why: str) -> DestinationDownError:
-        return DestinationDownError(
-            f"What {self._surroundings.destination} has in list {target.list_name!r} could not be read "
-            f"({why}); nothing was changed. Try again."
-        )
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
+        """One page of the list; the destination says how large it is."""
+        query = "" if after is None else f"?after={urllib.parse.quote(after, safe='')}"
+        response = await self._call("GET", f"/lists/{target.list_name}/members{query}")
+        return response if isinstance(response, Outcome) else _page(response, is_list=True)
 
     async def _ask(self, target: Target, receipt: str) -> Outcome | list[Outcome]:
         """What became of one request: an outcome for each of its rows, or one for all of them."""
@@ -380,6 +355,27 @@ def _told(response: httpx.Response, receipt: str) -> Outcome | list[Outcome]:
         return [_row_answer(result) for result in answer["results"]]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return TELLS_NOTHING
+
+
+def _page(response: httpx.Response, *, is_list: bool = False) -> Page | Outcome:
+    """The members that an answer shows; a list has fields of each of them, and says where it goes on."""
+    if response.status_code != httpx.codes.OK:
+        return whole_answer(response)
+    unreadable = Outcome(OutcomeKind.UNKNOWN, "unreadable_answer", concerns_batch=True)
+    try:
+        answer = orjson.loads(response.content)
+        members = {key: fields for key, fields in answer["members"].items() if is_list or fields is not None}
+        following = answer["next"] if is_list else None
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return unreadable
+    if not all(isinstance(fields, dict) for fields in members.values()):
+        return unreadable
+    if following is not None and not (isinstance(following, str) and following):
+        return unreadable
+    texts = {
+        key: orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode() for key, fields in members.items()
+    }
+    return Page(texts, following)
 
 
 def whole_answer(response: httpx.Response) -> Outcome:

@@ -1,7 +1,7 @@
 """A channel in memory, for tests in virtual time: how long it takes and what it answers is told to it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Self
@@ -14,6 +14,7 @@ from activation.adapters.base import (
     Capabilities,
     Outcome,
     OutcomeKind,
+    Page,
     Rate,
     Surroundings,
     Target,
@@ -60,7 +61,7 @@ class Channel(Adapter):
     on_the_way: Callable[[int], float] = lambda _: 0.0
     sent: int = 0
     seconds_to_list: float = 0.0
-    pages: Sequence[dict[str, str]] = ({},)
+    pages: Sequence[dict[str, str] | Outcome] = ({},)
     listed_at: list[float] = field(default_factory=list)
     answer: Callable[[Batch], Sequence[Outcome]] = lambda batch: [DELIVERED] * len(batch.operations)
     requests: list[Request] = field(default_factory=list)
@@ -99,11 +100,13 @@ class Channel(Adapter):
         request.ended = loop.time()
         return self.answer(batch)
 
-    async def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:  # noqa: ARG002
-        for page in self.pages:
-            self.listed_at.append(asyncio.get_running_loop().time())
-            await asyncio.sleep(self.seconds_to_list)
-            yield page
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:  # noqa: ARG002
+        self.listed_at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.seconds_to_list)
+        number = int(after or 0)
+        page = self.pages[number]
+        is_last = number + 1 == len(self.pages)
+        return page if isinstance(page, Outcome) else Page(page, None if is_last else str(number + 1))
 
     async def __aenter__(self) -> Self:
         assert not self.is_open, "opened twice"

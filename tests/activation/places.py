@@ -20,6 +20,7 @@ from activation.adapters.base import (
     OperationKind,
     Outcome,
     OutcomeKind,
+    Page,
     Receipt,
     Surroundings,
     Target,
@@ -150,7 +151,15 @@ def pages_of(adapter: Adapter, place: Target) -> list[dict[str, str]]:
 
     async def ask() -> list[dict[str, str]]:
         async with adapter:
-            return [page async for page in adapter.list_members(place)]
+            pages: list[dict[str, str]] = []
+            after = None
+            while True:
+                page = await adapter.list_members(place, after)
+                assert isinstance(page, Page), page
+                pages.append(dict(page.members))
+                after = page.next
+                if after is None:
+                    return pages
 
     return asyncio.run(ask())
 

@@ -1,8 +1,10 @@
 """The commands `cdp sync …` and `cdp sandbox …`."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from activation.adapters.webhook import WebhookAdapter
 from activation.cli import ActivationContext, commands
 from activation.config import load_definitions
 from activation.ledger import Ledger
+from activation.patience import Patience
 from tests.activation.warehouse import Person
 from tests.activation.world import World, people
 
@@ -52,6 +55,7 @@ def cdp(world: World, decisions: list[Mapping[str, str]]) -> Run:
         rates_folder=world.folder / "rates",
         dbt_project=world.folder,
         operator="tests",
+        patience=Patience(first_wait=timedelta(milliseconds=1)),
     )
     app = typer.Typer()
     for noun, noun_commands in commands(context).items():
@@ -175,10 +179,13 @@ def test_a_resync_by_the_command_says_what_differs(world: World, cdp: Run) -> No
     cdp("sync", "run", "to_sandbox")
     world.sandbox.store.query("delete from members where key = 'ann@example.com'")
 
+    too_soon = cdp("sync", "resync", "to_sandbox", "--reason", "their incident", "--yes")
+    asyncio.run(world.time.sleep(3600))
     shown = cdp("sync", "resync", "to_sandbox", "--reason", "their incident")
     done = cdp("sync", "resync", "to_sandbox", "--reason", "their incident", "--yes")
     run = cdp("sync", "run", "to_sandbox")
 
+    assert "2 came too late to be in the list and stay" in too_soon.stdout
     assert (shown.exit_code, done.exit_code, run.exit_code) == (1, 0, 0)
     assert "1 keys are not there any more and come again, 0 differ and are updated, 1 are" in done.stdout
     assert world.at_sandbox() == {"ann@example.com", "bob@example.com"}

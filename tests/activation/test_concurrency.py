@@ -2,16 +2,17 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from activation.adapters.base import DELIVERED, Batch, Outcome, OutcomeKind, Rate, Target
+from activation.adapters.base import DELIVERED, Batch, Outcome, OutcomeKind, Page, Rate, Target
 from activation.engine import SyncJob, each_sync, run_syncs
 from activation.errors import LedgerStorageError
+from activation.listing import IDLE_PAGES
 from activation.outside import Engine, OpenDestination
 from activation.patience import Patience
 from activation.reports import SyncReport
@@ -21,15 +22,30 @@ from tests.activation.virtual_time import VirtualTime
 from tests.activation.world import SYNC, World, people
 
 
-class LosesConnection(Channel):
-    """Lists one page, and then the connection is gone as long as it is not well."""
+class Recovering(Channel):
+    """Answers these failures first."""
 
-    is_well = False
+    failures: list[Outcome]
 
-    async def list_members(self, target: Target) -> AsyncIterator[dict[str, str]]:  # noqa: ARG002
-        yield {"foreign": "{}"}
-        if not self.is_well:
-            raise ConnectionResetError("the connection is gone")
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
+        page = await super().list_members(target, after)
+        return self.failures.pop() if self.failures else page
+
+
+class Endless(Channel):
+    """Shows the same two pages in turn."""
+
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
+        await super().list_members(target, None)
+        return Page({"foreign": "{}"}, "b" if after == "a" else "a")
+
+
+class Broken(Channel):
+    """Has a mistake in it."""
+
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
+        await super().list_members(target, after)
+        raise LookupError("a mistake in the adapter")
 
 
 NAMES = [f"p{number:02d}" for number in range(40)]  # ten batches of four
@@ -101,29 +117,89 @@ def test_a_destination_that_is_slow_to_list_holds_up_nobody_elses_plan(company: 
     assert company.ended_at == {"other": pytest.approx(3), "listed": pytest.approx(63)}
 
 
-def test_each_page_of_a_list_waits_for_its_turn(company: Company) -> None:
+def test_each_page_of_a_list_waits_for_its_turn_and_takes_one(company: Company) -> None:
     channel = Channel(pages=[{"one": "{}"}, {"two": "{}"}, {"three": "{}"}])
     company.add("listed", channel.opened(Rate(1, 10)), mode="mirror_exclusive")
 
     report = company.run()["listed"]
 
     assert channel.listed_at == pytest.approx([0, 10, 20], abs=0.1)
+    assert channel.requests[0].began == pytest.approx(30, abs=0.1)
     assert report.removes == 3
 
 
 def test_of_half_a_list_nothing_is_planned(company: Company) -> None:
-    channel = LosesConnection()
+    channel = Channel(pages=[{"foreign": "{}"}, TIMED_OUT])
     company.add("listed", channel, mode="mirror_exclusive")
 
     report = company.run()["listed"]
-    channel.is_well, channel.is_open = True, False
+    channel.pages, channel.is_open = [{"foreign": "{}"}, {}], False
     again = company.run()["listed"]
 
     assert report.error == (
-        "What sandbox has in list 'listed' could not be read (the connection is gone); nothing was changed. "
-        "Try again."
+        "What sandbox has in list 'listed' could not be read (timeout); nothing was changed. Try again."
     )
     assert (report.operations, again.adds, again.removes) == (0, 40, 1)
+    assert len(channel.listed_at) == 1 + Patience().unknown_attempts + 2
+
+
+def test_a_page_that_fails_is_asked_for_again_when_the_destination_says(company: Company) -> None:
+    busy = Outcome(OutcomeKind.DEFERRED, "rate_limited", timedelta(seconds=30), concerns_batch=True)
+    channel = Recovering(pages=[{"one": "{}"}, {"two": "{}"}])
+    channel.failures = [busy]
+    company.add("listed", channel, mode="mirror_exclusive")
+    company.add("other", company.jobs[0].destination)
+
+    report = company.run()["listed"]
+
+    assert channel.listed_at == pytest.approx([1, 31, 31], abs=0.1)
+    assert not [request for request in channel.requests if 1.1 < request.began < 31], "it asked all to wait"
+    assert report.removes == 2
+
+
+def test_a_page_that_nobody_may_see_ends_the_run_at_this_destination(company: Company) -> None:
+    unauthorised = Outcome(OutcomeKind.DEFERRED, "unauthorised", stops_destination=True, concerns_batch=True)
+    channel = Channel(pages=[unauthorised])
+    company.add("listed", channel, mode="mirror_exclusive")
+
+    report = company.run()["listed"]
+
+    assert "could not be read (unauthorised)" in str(report.error)
+    assert len(channel.listed_at) == 1
+
+
+def test_a_list_without_an_end_is_none(company: Company) -> None:
+    channel = Endless()
+    company.add("listed", channel, mode="mirror_exclusive")
+
+    report = company.run()["listed"]
+
+    assert f"({IDLE_PAGES} pages in a row show nobody new)" in str(report.error)
+    assert len(channel.listed_at) == IDLE_PAGES + 1
+
+
+def test_pages_do_not_hide_that_nothing_is_taken(company: Company) -> None:
+    """Beside a long list, a destination that takes nothing is left alone as it is without."""
+    channel = Channel(seconds=0.1, seconds_to_list=0.1, pages=[{}] * 90, answer=always(DEAD))
+    company.add("listed", channel, mode="mirror_exclusive")
+    company.add("other", company.jobs[0].destination)
+
+    company.run()
+
+    asked = [request for request in channel.requests if request.sync_name == "other" and request.began < 9]
+    assert len(asked) < 20
+
+
+def test_a_list_that_is_broken_off_gives_its_place_back(company: Company) -> None:
+    """Its sync ends; the other at the same destination, which takes one request at once, goes on."""
+    channel = Broken()
+    company.add("listed", channel.opened(concurrency=1), mode="mirror_exclusive")
+    company.add("other", company.jobs[0].destination)
+
+    reports = company.run()
+
+    assert reports["listed"].error == "a mistake in the adapter"
+    assert reports["other"].delivered == 40
 
 
 def test_a_run_that_is_asked_to_stop_does_not_wait_for_the_rest_of_a_list(company: Company) -> None:

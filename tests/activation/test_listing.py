@@ -1,20 +1,30 @@
 """What a destination lists: page by page, within its limits, and half a list is none."""
 
+import asyncio
+import re
 import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from activation import copying
+from activation import listing as listing_module
 from activation import resync as resyncing
 from activation.adapters import file as file_adapter
 from activation.adapters.base import OperationKind, Outcome, OutcomeKind
 from activation.adapters.webhook import WebhookAdapter
+from activation.errors import TemporaryFileError
 from activation.listing import Listing
-from activation.resync import resync
+from activation.planner import plan_sync
+from activation.resync import AsOf, Resync, resync
 from activation.sandbox import app as sandbox_app
 from tests.activation.places import PLACES, batch, deliver, pages_of, target
 from tests.activation.test_modes import in_mode, seed
+from tests.activation.warehouse import Person, withdraw
 from tests.activation.world import World, people
 
 PEOPLE = [f"p{number:02d}" for number in range(7)]
@@ -49,37 +59,33 @@ def test_a_file_destination_lists_what_it_wrote_page_by_page(
     assert {key for page in pages for key in page} == {"a", "b", "c"}
 
 
-LIES = {
-    b"<html>gone</html>": "its answer is not what was expected",
-    b"[]": "its answer is not what was expected",
-    b"{}": "its answer is not what was expected",
-    b'{"members": ["a"], "next": null}': "its answer is not what was expected",
-    b'{"members": {}}': "its answer does not say where the next page begins",
-    b'{"members": {}, "next": 5}': "its answer does not say where the next page begins",
-    b'{"members": {}, "next": ""}': "its answer does not say where the next page begins",
-    b'{"members": {}, "next": "again"}': "its answer does not say where the next page begins",
-}
+LIES = (
+    b"<html>gone</html>",
+    b"[]",
+    b"{}",
+    b'{"members": ["a"], "next": null}',
+    b'{"members": {}}',
+    b'{"members": {}, "next": 5}',
+    b'{"members": {}, "next": ""}',
+    b'{"members": {"a": null}, "next": null}',
+    b'{"members": {"a": 5}, "next": null}',
+    b'{"members": {"a": ["country"]}, "next": null}',
+)
 
 
-@pytest.mark.parametrize(("content", "why"), LIES.items(), ids=[lie.decode() for lie in LIES])
+@pytest.mark.parametrize("content", LIES, ids=[lie.decode() for lie in LIES])
 def test_a_destination_that_lies_about_its_members_is_not_believed(
-    world: World, monkeypatch: pytest.MonkeyPatch, content: bytes, why: str
+    world: World, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
-    call = WebhookAdapter._call
-
-    async def lie(adapter: WebhookAdapter, method: str, path: str, **others: object) -> object:
-        if method == "GET":
-            return httpx.Response(200, content=content)
-        return await call(adapter, method, path, **others)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(WebhookAdapter, "_call", lie)
+    answer_questions(monkeypatch, httpx.Response(200, content=content))
     in_mode(world, "mirror_exclusive")
     world.members(*people("ann"))
 
     report = world.run()
 
     assert report.error == (
-        f"What sandbox has in list 'to_sandbox' could not be read ({why}); nothing was changed. Try again."
+        "What sandbox has in list 'to_sandbox' could not be read (unreadable_answer); nothing was changed. "
+        "Try again."
     )
     assert world.at_sandbox() == set()
 
@@ -87,35 +93,87 @@ def test_a_destination_that_lies_about_its_members_is_not_believed(
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (httpx.Response(503), "http_503"),
+        (httpx.Response(500), "http_500"),
+        (httpx.Response(404), "no_such_address"),
         (Outcome(OutcomeKind.UNKNOWN, "timeout", concerns_batch=True), "timeout"),
     ],
 )
 def test_a_destination_that_does_not_list_is_named_with_the_reason(
-    world: World, monkeypatch: pytest.MonkeyPatch, answer: object, why: str
+    world: World, monkeypatch: pytest.MonkeyPatch, answer: httpx.Response | Outcome, why: str
 ) -> None:
-    async def say(*_: object, **__: object) -> object:
-        return answer
-
-    monkeypatch.setattr(WebhookAdapter, "_call", say)
+    answer_questions(monkeypatch, answer)
     in_mode(world, "mirror_exclusive")
     world.members(*people("ann"))
 
     assert f"could not be read ({why})" in str(world.run().error)
 
 
-def test_a_full_disk_ends_the_listing_with_a_reason(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+@pytest.mark.parametrize("content", [b"no json", b"\xff\xfe", b'{"key": 1}\n'])
+def test_a_file_that_somebody_changed_is_told(tmp_path: Path, content: bytes) -> None:
+    with PLACES["file"](tmp_path) as place:
+        there = target("file", "mirror")
+        deliver(place.adapter("file"), batch(there, 1, (OperationKind.ADD, "a", {"name": "a"})))
+        (current,) = (tmp_path / "files").rglob("current.jsonl")
+        current.write_bytes(content + b"\n")
 
-    monkeypatch.setattr(Listing, "add", full)
-    in_mode(world, "mirror_exclusive")
+        told = asyncio.run(place.adapter("file").list_members(there, None))
+
+    assert told == Outcome(OutcomeKind.REJECTED, "unreadable_file", concerns_batch=True)
+
+
+class FullFile:
+    """What SQLite gives when the disk of its temporary files is full from some statement on."""
+
+    def __init__(self, file: sqlite3.Connection, statement: str) -> None:
+        self._file, self._statement = file, statement
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        if statement.startswith(self._statement):
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._file.execute(statement, values)
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[object]]) -> sqlite3.Cursor:
+        self.execute(statement)
+        return self._file.executemany(statement, rows)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@pytest.mark.parametrize("statement", ["insert", "select key from", "select key, fields"])
+def test_a_full_disk_is_told_and_what_was_kept_is_not_believed_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    connect = sqlite3.connect
     world.members(*people("ann"))
+    world.run()
 
-    error = str(world.run().error)
+    def full(name: str, **others: Any) -> object:
+        return FullFile(connect(name, **others), statement) if name == "" else connect(name, **others)
 
-    assert "(database or disk is full, in the folder of temporary files: TMPDIR names another)" in error
-    assert world.at_sandbox() == set()
+    monkeypatch.setattr(sqlite3, "connect", full)
+
+    def use(listing: Listing) -> None:
+        listing.add({"ann@example.com": "{}"})
+        list(listing.key_parts())
+        resync(world.ledger, world.sync(), listing, AsOf.now(world.ledger, world.time()))
+
+    with Listing() as listing:
+        for _ in range(2):
+            with pytest.raises(TemporaryFileError, match="could not be kept in a temporary file"):
+                use(listing)
+
+    assert len(acknowledged(world)) == 1
+
+
+def test_what_is_kept_of_a_list_is_on_disk_and_limited_by_it() -> None:
+    """A real limit of the file's size, met while a page is written."""
+    with Listing() as listing:
+        listing._file.execute("pragma max_page_count = 20")
+        with pytest.raises(TemporaryFileError, match="database or disk is full"):
+            listing.add({f"{row}": "{}" * 50 for row in range(10_000)})
+        with pytest.raises(TemporaryFileError):
+            listing.fields_of(["0"])
 
 
 def test_the_later_page_counts_for_a_key_that_two_pages_show() -> None:
@@ -124,23 +182,127 @@ def test_the_later_page_counts_for_a_key_that_two_pages_show() -> None:
         listing.add({"b": "2"})
 
         assert [row for part in listing.key_parts() for row in part] == [("a",), ("b",)]
-        assert (listing.fields("b"), listing.fields("c")) == ("2", None)
+        assert listing.fields_of(["b", "c"]) == {"b": "2"}
 
 
-def test_a_resync_goes_through_its_keys_a_part_at_a_time(
+def test_everything_is_planned_and_previewed_a_part_at_a_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resyncing, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(copying, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(listing_module, "CHUNK_ROWS", 2)
+    in_mode(world, "mirror_exclusive")
+    seed(world, **dict.fromkeys(PEOPLE, "XX"))
+    world.members(*people("ann", "bob", "cid", "dan", "eve"))
+
+    report = world.run()
+    preview = plan_sync(world.sync(), warehouse=world.warehouse, ledger=world.ledger, state="ledger")
+    again = world.run()
+
+    assert (report.adds, report.removes) == (5, 7)
+    assert (preview.operations, preview.unchanged) == (0, 5)
+    assert (again.operations, again.unchanged) == (0, 5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 100])
+def test_a_resync_goes_through_its_keys_a_part_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(resyncing, "CHUNK_ROWS", rows)
     world.members(*people(*PEOPLE))
     world.run()
     world.sandbox.store.query("delete from members where key in ('p01@example.com', 'p06@example.com')")
     world.sandbox.store.query("update members set fields = '{}' where key > 'p04'")
 
-    with Listing() as listing:
-        listing.add(dict(world.sandbox.store.members("to_sandbox")))
-        found = resync(world.ledger, world.sync(), listing)
+    found = resync_with(world, dict(world.sandbox.store.members("to_sandbox")))
     report = world.run()
 
-    assert (found.dropped, found.different, found.unchanged) == (2, 2, 3)
+    assert (found.dropped, found.different, found.unchanged, found.recent) == (2, 2, 3, 0)
     assert (report.adds, report.updates) == (2, 2)
     assert len(world.at_sandbox()) == 7
+
+
+def test_who_came_while_a_list_was_read_is_not_forgotten(world: World) -> None:
+    """She would never be removed again."""
+    world.members(*people("ann"))
+    world.run()
+    as_of = AsOf.now(world.ledger, world.time())
+    held = dict(world.sandbox.store.members("to_sandbox"))
+    world.members(*people("ann", "bob"))
+    world.run()
+
+    found = resync_with(world, held, as_of)
+    withdraw(world.warehouse, "bob@example.com")
+    world.members(*people("ann"))
+    report = world.run()
+
+    assert (found.dropped, found.unchanged, found.recent) == (0, 1, 1)
+    assert (report.removes, world.at_sandbox()) == (1, {"ann@example.com"})
+
+
+def test_what_is_delivered_while_a_resync_runs_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.members(*people("ann", "bob"))
+    world.run()
+    held = {"ann@example.com": "{}"}
+    fields_of = Listing.fields_of
+
+    def deliver_meanwhile(listing: Listing, keys: Iterable[str]) -> dict[str, str]:
+        world.members(Person("ann", country="FR"), Person("bob", country="FR"))
+        world.run()
+        return fields_of(listing, keys)
+
+    monkeypatch.setattr(Listing, "fields_of", deliver_meanwhile)
+    found = resync_with(world, held)
+
+    assert (found.dropped, found.different, found.recent) == (0, 0, 2)
+    assert len(acknowledged(world)) == 2
+
+
+def test_who_may_not_be_visible_yet_is_not_forgotten(world: World) -> None:
+    """What the destination did just before the list was asked for may show only after `read_back_settles`."""
+    world.members(*people("ann"))
+    world.run()
+
+    too_soon = resync_with(world, {}, AsOf.now(world.ledger, world.time(), settles=timedelta(seconds=30)))
+    asyncio.run(world.time.sleep(31))
+    later = resync_with(world, {}, AsOf.now(world.ledger, world.time(), settles=timedelta(seconds=30)))
+
+    assert (too_soon.dropped, too_soon.recent) == (0, 1)
+    assert (later.dropped, later.recent) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_file_is_as_it_should_be_after_a_resync(world: World, kind: str) -> None:
+    """A CSV has nothing but texts, and they are what was sent."""
+    file = world.folder / "syncs" / "to_csv.yml"
+    file.write_text(re.sub(r"options: .*", f"options: {{format: {kind}}}", file.read_text()))
+    world.members(Person("ann"), Person("bob", country=None))
+    world.run("to_csv")
+    sync = world.sync("to_csv")
+    with Listing() as listing:
+        for page in pages_of(world.destinations.get(sync.destination).adapter, sync.target):
+            listing.add(page)
+        found = resync(world.ledger, sync, listing, AsOf.now(world.ledger, world.time()))
+
+    assert (found.dropped, found.different, found.unchanged) == (0, 0, 2)
+
+
+def answer_questions(monkeypatch: pytest.MonkeyPatch, answer: httpx.Response | Outcome) -> None:
+    """Let the destination answer whatever it is asked with this; what is sent arrives as ever."""
+    call = WebhookAdapter._call
+
+    async def say(adapter: WebhookAdapter, method: str, path: str, **others: object) -> object:
+        return answer if method == "GET" else await call(adapter, method, path, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WebhookAdapter, "_call", say)
+
+
+def resync_with(world: World, held: Mapping[str, str], as_of: AsOf | None = None) -> Resync:
+    with Listing() as listing:
+        listing.add(held)
+        return resync(world.ledger, world.sync(), listing, as_of or AsOf.now(world.ledger, world.time()))
+
+
+def acknowledged(world: World) -> list[str]:
+    with world.ledger.read() as connection:
+        rows = connection.execute("select destination_key from acknowledged").fetchall()
+    return [key for (key,) in rows]

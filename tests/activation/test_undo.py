@@ -13,7 +13,7 @@ from activation.errors import PlanRefusedError
 from activation.listing import Listing
 from activation.patience import Patience
 from activation.reports import SyncReport
-from activation.resync import resync
+from activation.resync import AsOf, resync
 from activation.rollback import roll_back
 from activation.sandbox.faults import Fault, FaultName
 from tests.activation.warehouse import Person, key_of, withdraw
@@ -182,7 +182,7 @@ def test_a_destination_that_lost_and_changed_members_is_mended_after_a_resync(wo
     store.query("insert into members values ('to_sandbox', 'zoe@example.com', '{}', 0)")
     with Listing() as listed:
         listed.add(dict(store.members("to_sandbox")))
-        found = resync(world.ledger, world.sync(), listed)
+        found = resync(world.ledger, world.sync(), listed, AsOf.now(world.ledger, world.time()))
     report = world.run()
 
     assert (found.dropped, found.different, found.unchanged) == (1, 1, 1)
@@ -194,7 +194,7 @@ def test_a_resync_can_still_remove(world: World) -> None:
     world.members(*people("ann", "bob"))
     world.run()
 
-    found = resync(world.ledger, world.sync(), None)
+    found = resync(world.ledger, world.sync(), None, AsOf.now(world.ledger, world.time()))
     world.members(*people("bob"))
     report = world.run()
 

@@ -16,7 +16,7 @@ from activation.intents import open_run
 from activation.ledger import Ledger
 from activation.listing import Listing
 from activation.planner import plan_sync, planned_operations
-from activation.resync import resync
+from activation.resync import AsOf, resync
 from tests.benchmarks.activation_world import (
     acknowledge_everything,
     build_world,
@@ -119,7 +119,7 @@ def listed(folder: Path, rows: int) -> None:
             for page in _pages(folder):
                 listing.add(page)
         with timed(resyncing):
-            found = resync(ledger, sync, listing)
+            found = resync(ledger, sync, listing, AsOf.now(ledger, now()))
         with timed(planning):
             plan = plan_sync(sync, warehouse=warehouse, ledger=ledger, listed=listing)
         if (plan.updates, plan.removes, found.unchanged) != (rows // 100, 0, rows):
