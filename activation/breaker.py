@@ -102,6 +102,10 @@ class Breaker:
                 "next run"
             )
 
+    def wait_as_asked(self, until: datetime) -> None:
+        """The destination asked to be left alone until then, whoever it said so to."""
+        self._asked_until = max(self._asked_until or until, until)
+
     def give_up(self, reason: str) -> None:
         """No other request can succeed until a person acts."""
         self.given_up = f"{self._destination} answers nobody until a person acts: {reason}"

@@ -10,7 +10,7 @@ from activation.adapters.base import Outcome, OutcomeKind
 from activation.config import Sync
 from activation.errors import DestinationDownError, TemporaryFileError
 from activation.outside import Engine, OpenDestination
-from activation.room import Failure, Room
+from activation.room import Room
 
 CHUNK_ROWS = 50_000
 IDLE_PAGES = 100  # so many pages in a row that show nobody new are no list
@@ -24,6 +24,7 @@ class Listing:
     """
 
     def __init__(self) -> None:
+        self.is_text = False  # see `Page`
         self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         with self._clear_errors():
             self._file.execute("create table members (key text primary key, fields text) without rowid")
@@ -86,6 +87,7 @@ async def list_members(
     Each page is a request, waits for its turn, and is asked for again a few times. Raises
     DestinationDownError where that does not help, RoomClosedError where nothing can be asked any more.
     """
+    patience = engine.patience
     after, failures, idle = None, 0, 0
     while True:
         entry = await room.enter()
@@ -95,26 +97,31 @@ async def list_members(
             room.leave(entry, is_unsent=True)
             raise
         if isinstance(page, Outcome):
-            room.leave(entry, failure=Failure.told_by([page]))
+            room.leave_with_answer(entry, is_good=False, retry_after=page.retry_after)
             failures += 1
-            if page.stops_destination:
-                room.close(page.reason or "no reason given")
-            is_final = page.stops_destination or page.kind is OutcomeKind.REJECTED
-            if is_final or failures >= engine.patience.unknown_attempts:
-                raise _not_listed(sync, page.reason or "no reason given")
-            await engine.pause(engine.patience.wait(failures, sync.name))
+            why = page.reason or "no reason given"
+            if page.stops_destination or page.kind is OutcomeKind.REJECTED:
+                raise _not_listed(sync, why, "A person must act before it can be.")
+            if page.retry_after is not None and page.retry_after > patience.give_up_after:
+                raise _not_listed(sync, f"{why}, for {page.retry_after.total_seconds():,.0f} s")
+            if failures >= patience.unknown_attempts:
+                raise _not_listed(sync, why)
+            await engine.pause(patience.wait(failures, sync.name))
             continue
-        room.leave(entry, is_question=True)
+        room.leave_with_answer(entry, is_good=True, retry_after=None)
+        if not all(fields.startswith("{") for fields in page.members.values()):
+            raise _not_listed(sync, "fields of a member are no object")
+        into.is_text |= page.is_text
         idle = 0 if into.add(page.members) else idle + 1
         if page.next is None:
             return
-        if idle >= IDLE_PAGES:
+        if page.next == after or idle >= IDLE_PAGES:
             raise _not_listed(sync, f"{idle} pages in a row show nobody new")
         after, failures = page.next, 0
 
 
-def _not_listed(sync: Sync, why: str) -> DestinationDownError:
+def _not_listed(sync: Sync, why: str, then: str = "Try again.") -> DestinationDownError:
     return DestinationDownError(
         f"What {sync.destination.name} has in list {sync.target.list_name!r} could not be read ({why}); "
-        "nothing was changed. Try again."
+        f"nothing was changed. {then}"
     )

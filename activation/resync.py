@@ -2,14 +2,14 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import orjson
-
 from activation.config import Sync
+from activation.errors import LedgerBusyError
 from activation.ledger import Ledger
 from activation.listing import Listing
 from activation.sql_files import read_sql
@@ -31,6 +31,10 @@ class AsOf:
         """Asked for now, of a destination that shows what it did only so long after."""
         return cls(ledger.sequence(), now - settles)
 
+    def knows(self, row: "_Row") -> bool:
+        """Whether the list was late enough for that."""
+        return row.ledger_seq <= self.ledger_seq and row.acknowledged_at <= to_micros(self.moment)
+
 
 @dataclass(frozen=True)
 class Resync:
@@ -50,6 +54,7 @@ class _Row(NamedTuple):
     destination_key: str
     payload_hash: str
     payload: str | None
+    acknowledged_at: int
     ledger_seq: int
 
 
@@ -60,40 +65,40 @@ def resync(ledger: Ledger, sync: Sync, listed: Listing | None, as_of: AsOf) -> R
     differ are noted so, and are updated. None where a destination cannot list: then every key counts as
     different, and can still be removed. Keys that somebody else brought are not taken over. A field that is
     left out when it is null makes no difference. What was acknowledged after `as_of`, and what is while this
-    runs, stays: the list was too early for it.
+    runs, stays: the list was too early for it. Raises LedgerBusyError in the midst; then it is done again.
     """
-    dropped = different = unchanged = 0
-    values = {
-        "sync_name": sync.name,
-        "ledger_seq": as_of.ledger_seq,
-        "moment": to_micros(as_of.moment),
-    }
-    with ledger.read() as connection:
-        (recent,) = connection.execute(read_sql("resync_recent"), values).fetchone()
-    for rows in _parts(ledger, values):
+    found = Counter[str]()
+    for rows in _parts(ledger, sync.name):
+        known = [row for row in rows if as_of.knows(row)]
+        held = {} if listed is None else listed.fields_of(row.destination_key for row in known)
         gone, changed = [], []
-        held = {} if listed is None else listed.fields_of(row.destination_key for row in rows)
-        for row in rows:
+        for row in known:
             fields = held.get(row.destination_key)
             if listed is not None and fields is None:
                 gone.append(row)
-            elif fields is None or not _is_same(fields, row):
+            elif listed is None or fields is None or not _is_same(fields, row, is_text=listed.is_text):
                 changed.append(row)
-        forgotten, noted = _write(ledger, sync.name, gone, changed)
-        dropped += forgotten
-        different += noted
-        unchanged += len(rows) - len(gone) - len(changed)
-        recent += len(gone) + len(changed) - forgotten - noted
-    return Resync(dropped, different, unchanged, int(recent), listed is not None)
+        try:
+            forgotten, noted = _write(ledger, sync.name, gone, changed)
+        except LedgerBusyError as error:
+            raise LedgerBusyError(
+                f"The resync of {sync.name!r} ended early, after {found.total():,} keys; do it again. {error}"
+            ) from error
+        unchanged = len(known) - len(gone) - len(changed)
+        recent = len(rows) - unchanged - forgotten - noted
+        found += Counter(dropped=forgotten, different=noted, unchanged=unchanged, recent=recent)
+    return Resync(
+        found["dropped"], found["different"], found["unchanged"], found["recent"], listed is not None
+    )
 
 
-def _parts(ledger: Ledger, values: dict[str, object]) -> Iterator[list[_Row]]:
-    """What was acknowledged up to then, in order of key; no lock is held in between."""
+def _parts(ledger: Ledger, sync_name: str) -> Iterator[list[_Row]]:
+    """What is acknowledged, in order of key; no lock is held in between."""
     after = ""  # no key is empty
     while True:
         with ledger.read() as connection:
             rows = connection.execute(
-                read_sql("resync_rows"), {**values, "after": after, "rows": CHUNK_ROWS}
+                read_sql("resync_rows"), {"sync_name": sync_name, "after": after, "rows": CHUNK_ROWS}
             ).fetchall()
         if not rows:
             return
@@ -126,23 +131,25 @@ def _write(ledger: Ledger, sync_name: str, gone: Sequence[_Row], changed: Sequen
     return forgotten, noted
 
 
-def _is_same(listed: str, row: _Row) -> bool:
+def _is_same(listed: str, row: _Row, *, is_text: bool) -> bool:
     """Whether the destination has every field as it was sent; by the hash where the payload is not kept."""
     if row.payload is None:
         return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() == row.payload_hash
     if listed == row.payload:
         return True
-    held, wanted = orjson.loads(listed), orjson.loads(row.payload)
-    texts: dict[str, str] = {}
-    if all(isinstance(value, str) for value in held.values()):  # it may have nothing but texts, as a CSV has
-        exact = json.loads(row.payload, parse_float=str)
-        texts = {field: _as_text(value) for field, value in exact.items()}
+    held = json.loads(listed)
+    wanted = json.loads(row.payload, parse_float=str if is_text else None)
+    if is_text:
+        wanted = {field: _as_text(value) for field, value in wanted.items()}
     return all(
-        field in held and held[field] in (wanted[field], texts.get(field, wanted[field])) for field in wanted
+        field in held
+        and held[field] == wanted[field]
+        and isinstance(held[field], bool) == isinstance(wanted[field], bool)
+        for field in wanted
     )
 
 
 def _as_text(value: object) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)

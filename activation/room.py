@@ -105,31 +105,31 @@ class Room:
                     self._in_flight += 1
                     return Entry(self.breaker.enter(), now)
 
-    def leave(
-        self,
-        entry: Entry,
-        *,
-        failure: Failure | None = None,
-        is_unsent: bool = False,
-        is_question: bool = False,
-    ) -> None:
-        """A request has ended.
-
-        `is_unsent`: nothing was there to be sent. `is_question`: what was asked was answered, which says
-        nothing of whether the destination takes anything.
-        """
+    def leave(self, entry: Entry, *, failure: Failure | None = None, is_unsent: bool = False) -> None:
+        """A request has ended; `is_unsent`: nothing was there to be sent."""
         now = self._clock()
         self._in_flight -= 1
         if is_unsent:
             self.breaker.came_back_unsent(entry.era)
         else:
             self._note_arrival(entry, now, is_good=failure is None)
-            if failure is None and is_question:
-                self.breaker.came_back_unsent(entry.era)
-            elif failure is None:
+            if failure is None:
                 self.breaker.succeeded()
             else:
                 self.breaker.failed(entry.era, now, reason=failure.reason, retry_after=failure.retry_after)
+        self._changed.set()
+
+    def leave_with_answer(self, entry: Entry, *, is_good: bool, retry_after: timedelta | None) -> None:
+        """A page was asked for, which says nothing of whether the destination takes anything.
+
+        So the breaker learns neither that it does nor that it does not; only a wait that it asks for counts.
+        """
+        now = self._clock()
+        self._in_flight -= 1
+        self._note_arrival(entry, now, is_good=is_good)
+        self.breaker.came_back_unsent(entry.era)
+        if retry_after is not None:
+            self.breaker.wait_as_asked(now + retry_after)
         self._changed.set()
 
     def _note_arrival(self, entry: Entry, now: datetime, *, is_good: bool) -> None:

@@ -130,11 +130,13 @@ class Receipt:
 class Page:
     """A part of what a list holds: destination key -> fields as canonical JSON text.
 
-    `next` is what the adapter is given to ask for the part after it, None where there is none.
+    `next` is what the adapter is given to ask for the part after it, None where there is none. `is_text`: the
+    place has nothing but texts, so 10.00 comes back as "10.00" and null as "".
     """
 
     members: Mapping[str, str]
     next: str | None = None
+    is_text: bool = False
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,17 @@ class FileAdapter(Adapter):
                 f"The current members of sync {target.sync_name!r} could not be written below {self._root} "
                 f"({error.strerror}); its batches are not lost. Mend the folder; the next run writes them."
             ) from error
+        except sqlite3.Error as error:
+            raise DestinationDownError(
+                f"The current members of sync {target.sync_name!r} could not be written (a temporary file: "
+                f"{error}); its batches are not lost. Free space there; the next run writes them."
+            ) from error
+        except _UnreadableFileError as error:
+            raise DestinationDownError(
+                f"The current members of sync {target.sync_name!r} could not be written, because {error}; "
+                f"its batches are not lost. Bring the file back, or remove current.* and {STATE_FILE}: the "
+                "next run makes them anew of the batches."
+            ) from error
 
     async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
         """The members after the last batch; they stay as they are from the first page to the last."""
@@ -123,12 +134,15 @@ class FileAdapter(Adapter):
         except OSError as error:
             reason = errno.errorcode.get(error.errno or 0, "io_error").lower()
             return Outcome(OutcomeKind.UNKNOWN, f"file_{reason}", concerns_batch=True)
-        except (ValueError, KeyError, TypeError, csv.Error, sqlite3.Error):
-            return Outcome(OutcomeKind.REJECTED, "unreadable_file", concerns_batch=True)
+        except sqlite3.Error:
+            return Outcome(OutcomeKind.UNKNOWN, "no_temporary_file", concerns_batch=True)
+        except _UnreadableFileError as error:
+            return Outcome(OutcomeKind.REJECTED, str(error), concerns_batch=True)
+        is_text = _format(target) == "csv"
         if len(rows) == PAGE_ROWS:
-            return Page(dict(rows), rows[-1][0])
+            return Page(dict(rows), rows[-1][0], is_text)
         self._stop_listing(target.sync_name)
-        return Page(dict(rows))
+        return Page(dict(rows), is_text=is_text)
 
     def _stop_listing(self, sync_name: str) -> None:
         listed = self._listed.pop(sync_name, None)
@@ -182,27 +196,39 @@ class FileAdapter(Adapter):
         """`current` and the batches after it, in a temporary table on disk: memory stays flat."""
         folder = self._root / target.sync_name
         members = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        members.execute("create table members (destination_key text primary key, payload text) without rowid")
-        members.execute("begin")
-        state = _read_state(folder)
-        if state:
-            members.executemany(
-                "insert into members values (?, ?)", _read_current(folder / state["current"], target)
-            )
-        for file in _batch_files(folder, after=state["through"] if state else ""):
-            for do, destination_key, payload in _read_batch(file, target):
-                if do == "send":
-                    continue
-                if do == "remove":
-                    members.execute("delete from members where destination_key = ?", (destination_key,))
-                else:
-                    members.execute(
-                        "insert into members values (?, ?) on conflict do update set payload = "
-                        "excluded.payload",
-                        (destination_key, payload),
-                    )
-        members.execute("commit")
+        try:
+            _fill(members, folder, target)
+        except BaseException:
+            members.close()
+            raise
         return members
+
+
+class _UnreadableFileError(Exception):
+    """A file is not as it was written: somebody changed it, or its disk is broken."""
+
+
+def _fill(members: sqlite3.Connection, folder: Path, target: Target) -> None:
+    """Bring `current` and the batches after it into an empty table."""
+    members.execute("create table members (destination_key text primary key, payload text) without rowid")
+    members.execute("begin")
+    state = _read_state(folder)
+    if state:
+        members.executemany(
+            "insert into members values (?, ?)", _read_current(folder / state["current"], target)
+        )
+    for file in _batch_files(folder, after=state["through"] if state else ""):
+        for do, destination_key, payload in _read_batch(file, target):
+            if do == "send":
+                continue
+            if do == "remove":
+                members.execute("delete from members where destination_key = ?", (destination_key,))
+            else:
+                members.execute(
+                    "insert into members values (?, ?) on conflict do update set payload = excluded.payload",
+                    (destination_key, payload),
+                )
+    members.execute("commit")
 
 
 def _format(target: Target) -> str:
@@ -217,10 +243,12 @@ def _batch_files(folder: Path, *, after: str = "") -> list[Path]:
 
 def _read_state(folder: Path) -> dict[str, str] | None:
     try:
-        state: dict[str, str] = orjson.loads((folder / STATE_FILE).read_bytes())
+        state = orjson.loads((folder / STATE_FILE).read_bytes())
+        return {name: str(state[name]) for name in ("through", "current")}
     except FileNotFoundError:
         return None
-    return state
+    except (ValueError, KeyError, TypeError) as error:
+        raise _UnreadableFileError(f"{STATE_FILE} is not as it was written") from error
 
 
 def _batch_lines(batch: Batch) -> Iterator[bytes]:
@@ -261,9 +289,7 @@ def _current_lines(target: Target, members: sqlite3.Connection) -> Iterator[byte
 def _read_batch(file: Path, target: Target) -> Iterator[tuple[str, str, str]]:
     """(what to do, key, payload text) of every line of a batch file."""
     for row in _read_rows(file, target):
-        do = row.pop("do")
-        key, payload = _key_and_payload(row)
-        yield str(do), key, payload
+        yield str(row["do"]), *_key_and_payload(row)
 
 
 def _read_current(file: Path, target: Target) -> Iterator[tuple[str, str]]:
@@ -272,19 +298,31 @@ def _read_current(file: Path, target: Target) -> Iterator[tuple[str, str]]:
 
 
 def _key_and_payload(row: dict[str, object]) -> tuple[str, str]:
-    return str(row["key"]), orjson.dumps(row.get("fields", {}), option=orjson.OPT_SORT_KEYS).decode()
+    return str(row["key"]), orjson.dumps(row["fields"], option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _read_rows(file: Path, target: Target) -> Iterator[dict[str, object]]:
-    """Rows as JSON lines have them; a CSV's values stay texts."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        if file.suffix == ".jsonl":
-            for line in lines:
-                yield orjson.loads(line)
-            return
-        for row in csv.DictReader(lines):
-            do = row.pop("do", None)
-            yield {"do": do, "key": row[target.key_field], "fields": row}
+    """Rows with what to do, key and fields, as JSON lines have them; a CSV's values stay texts."""
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            for row in map(orjson.loads, lines) if file.suffix == ".jsonl" else _csv_rows(lines, target):
+                fields = row.get("fields", {})
+                if not isinstance(row["key"], str) or not isinstance(fields, dict):
+                    raise TypeError("a key and its fields were expected")
+                yield {"do": row.get("do"), "key": row["key"], "fields": fields}
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise _UnreadableFileError(f"{file.name} is not as it was written") from error
+
+
+def _csv_rows(lines: Iterable[str], target: Target) -> Iterator[dict[str, object]]:
+    reader = csv.DictReader(lines)
+    if not reader.fieldnames:
+        raise ValueError("a header was expected")
+    for row in reader:
+        if None in row:
+            raise ValueError("as many values as columns were expected")
+        do = row.pop("do", None)
+        yield {"do": do, "key": row[target.key_field], "fields": row}
 
 
 def _do(kind: OperationKind) -> str:

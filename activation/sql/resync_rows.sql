@@ -1,14 +1,13 @@
--- A part of what a list can know of, in order of key.
+-- A part of what is acknowledged, in order of key.
 select
     destination_key,
     payload_hash,
     payload,
+    acknowledged_at,
     ledger_seq
 from acknowledged
 where
     sync_name = :sync_name
     and destination_key > :after
-    and ledger_seq <= :ledger_seq
-    and acknowledged_at <= :moment
 order by destination_key
 limit :rows

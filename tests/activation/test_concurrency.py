@@ -32,6 +32,17 @@ class Recovering(Channel):
         return self.failures.pop() if self.failures else page
 
 
+class NowAndThen(Channel):
+    """Answers some requests for a page with these failures."""
+
+    failures: dict[int, Outcome]
+
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
+        number = len(self.listed_at)
+        page = await super().list_members(target, after)
+        return self.failures.get(number, page)
+
+
 class Endless(Channel):
     """Shows the same two pages in turn."""
 
@@ -157,15 +168,44 @@ def test_a_page_that_fails_is_asked_for_again_when_the_destination_says(company:
     assert report.removes == 2
 
 
-def test_a_page_that_nobody_may_see_ends_the_run_at_this_destination(company: Company) -> None:
-    unauthorised = Outcome(OutcomeKind.DEFERRED, "unauthorised", stops_destination=True, concerns_batch=True)
-    channel = Channel(pages=[unauthorised])
+def test_a_list_that_nobody_may_see_ends_its_own_sync_alone(company: Company) -> None:
+    forbidden = Outcome(OutcomeKind.DEFERRED, "forbidden", stops_destination=True, concerns_batch=True)
+    channel = Channel(pages=[forbidden])
+    company.add("listed", channel, mode="mirror_exclusive")
+    company.add("other", company.jobs[0].destination)
+
+    reports = company.run()
+
+    assert "could not be read (forbidden); nothing was changed. A person must act" in str(
+        reports["listed"].error
+    )
+    assert (len(channel.listed_at), reports["other"].delivered) == (1, 40)
+
+
+def test_pages_that_fail_now_and_then_end_no_list_and_no_delivery(company: Company) -> None:
+    """Each is asked for again, and what happened a hundred pages ago counts no more."""
+    again = Outcome(OutcomeKind.DEFERRED, "rate_limited", timedelta(seconds=1), concerns_batch=True)
+    channel = NowAndThen(seconds_to_list=1, pages=[{f"k{number // 50}": "{}"} for number in range(400)])
+    channel.failures = {number: again if number % 200 else TIMED_OUT for number in range(50, 400, 50)}
+    channel.answer = lambda batch: (
+        [again] * len(batch.operations) if len(channel.requests) == 1 else [DELIVERED] * len(batch.operations)
+    )
     company.add("listed", channel, mode="mirror_exclusive")
 
     report = company.run()["listed"]
 
-    assert "could not be read (unauthorised)" in str(report.error)
-    assert len(channel.listed_at) == 1
+    assert len(channel.listed_at) == 407
+    assert (report.removes, report.delivered, report.error) == (8, 48, None)
+
+
+def test_a_destination_that_asks_for_hours_of_peace_is_not_listed_now(company: Company) -> None:
+    busy = Outcome(OutcomeKind.DEFERRED, "rate_limited", timedelta(hours=2), concerns_batch=True)
+    company.add("listed", Channel(pages=[busy]), mode="mirror_exclusive")
+
+    report = company.run()["listed"]
+
+    assert "(rate_limited, for 7,200 s)" in str(report.error)
+    assert company.ended_at["listed"] < 1
 
 
 def test_a_list_without_an_end_is_none(company: Company) -> None:

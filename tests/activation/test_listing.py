@@ -17,8 +17,9 @@ from activation import resync as resyncing
 from activation.adapters import file as file_adapter
 from activation.adapters.base import OperationKind, Outcome, OutcomeKind
 from activation.adapters.webhook import WebhookAdapter
-from activation.errors import TemporaryFileError
-from activation.listing import Listing
+from activation.errors import DestinationDownError, LedgerBusyError, TemporaryFileError
+from activation.listing import Listing, list_members
+from activation.outside import open_room
 from activation.planner import plan_sync
 from activation.resync import AsOf, Resync, resync
 from activation.sandbox import app as sandbox_app
@@ -108,17 +109,33 @@ def test_a_destination_that_does_not_list_is_named_with_the_reason(
     assert f"could not be read ({why})" in str(world.run().error)
 
 
-@pytest.mark.parametrize("content", [b"no json", b"\xff\xfe", b'{"key": 1}\n'])
-def test_a_file_that_somebody_changed_is_told(tmp_path: Path, content: bytes) -> None:
+CHANGED = {
+    "current.jsonl": (b"no json", b"\xff\xfe", b'{"key": 1}', b"5", b'{"key": "a", "fields": 5}'),
+    "[0-9]*.jsonl": (b'"x"', b'{"do": "upsert", "key": "a", "fields": null}'),
+    ".current.json": (b"", b"[]", b"{}"),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, each) for name in CHANGED for each in CHANGED[name]])
+def test_a_file_that_somebody_changed_is_told(tmp_path: Path, name: str, content: bytes) -> None:
+    """The list is refused; what was delivered stays, and the file's last state with it."""
     with PLACES["file"](tmp_path) as place:
         there = target("file", "mirror")
-        deliver(place.adapter("file"), batch(there, 1, (OperationKind.ADD, "a", {"name": "a"})))
-        (current,) = (tmp_path / "files").rglob("current.jsonl")
-        current.write_bytes(content + b"\n")
+        first = batch(there, 1, (OperationKind.ADD, "a", {"name": "a"}))
+        second = batch(there, 2, (OperationKind.ADD, "b", {"name": "b"}))
+        deliver(place.adapter("file"), first)
+        if name.startswith("["):
+            asyncio.run(place.adapter("file").deliver(second))
+        changed = sorted((tmp_path / "files").rglob(name))[-1]
+        changed.write_bytes(content + b"\n")
 
         told = asyncio.run(place.adapter("file").list_members(there, None))
+        with pytest.raises(DestinationDownError, match="is not as it was written; its batches are not lost"):
+            deliver(place.adapter("file"), second)
 
-    assert told == Outcome(OutcomeKind.REJECTED, "unreadable_file", concerns_batch=True)
+    assert told == Outcome(
+        OutcomeKind.REJECTED, f"{changed.name} is not as it was written", concerns_batch=True
+    )
 
 
 class FullFile:
@@ -257,6 +274,67 @@ def test_what_is_delivered_while_a_resync_runs_stays(world: World, monkeypatch: 
     assert len(acknowledged(world)) == 2
 
 
+def test_each_key_of_a_resync_is_counted_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what is delivered between two parts."""
+    monkeypatch.setattr(resyncing, "CHUNK_ROWS", 1)
+    world.members(*people("ann", "bob", "cid"))
+    world.run()
+    held = dict(world.sandbox.store.members("to_sandbox"))
+    fields_of = Listing.fields_of
+
+    def deliver_meanwhile(listing: Listing, keys: Iterable[str]) -> dict[str, str]:
+        world.members(Person("ann"), Person("bob", country="FR"), Person("cid"))
+        world.run()
+        return fields_of(listing, keys)
+
+    monkeypatch.setattr(Listing, "fields_of", deliver_meanwhile)
+    found = resync_with(world, held)
+
+    assert (found.dropped, found.different, found.unchanged, found.recent) == (0, 0, 2, 1)
+
+
+def test_a_resync_that_is_cut_short_says_how_far_it_came(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resyncing, "CHUNK_ROWS", 2)
+    world.members(*people(*PEOPLE))
+    world.run()
+    write, calls = resyncing._write, []
+
+    def busy(*values: Any) -> tuple[int, int]:
+        calls.append(values)
+        if len(calls) == 3:
+            raise LedgerBusyError("Somebody holds it.")
+        return write(*values)
+
+    monkeypatch.setattr(resyncing, "_write", busy)
+
+    with pytest.raises(
+        LedgerBusyError, match=r"ended early, after 4 keys; do it again\. Somebody holds it\."
+    ):
+        resync_with(world, {})
+
+
+@pytest.mark.parametrize(
+    ("listed", "is_text", "is_same"),
+    [
+        ('{"flag":true,"nothing":null,"number":5,"price":10.00,"text":"a","more":1}', False, True),
+        ('{"flag":1,"nothing":null,"number":5,"price":10.00,"text":"a"}', False, False),
+        ('{"flag":true,"nothing":"","number":5,"price":10.00,"text":"a"}', False, False),
+        ('{"flag":true,"nothing":null,"number":"5","price":10.00,"text":"a"}', False, False),
+        ('{"flag":true,"number":5,"price":10.00,"text":"a"}', False, False),
+        ('{"flag":"true","nothing":"","number":"5","price":"10.00","text":"a"}', True, True),
+        ('{"flag":"true","nothing":"","number":"5","price":"10.0","text":"a"}', True, False),
+        ('{"flag":"","nothing":"","number":"5","price":"10.00","text":"a"}', True, False),
+    ],
+)
+def test_what_the_destination_has_is_what_was_sent(listed: str, *, is_text: bool, is_same: bool) -> None:
+    sent = '{"flag":true,"nothing":null,"number":5,"price":10.00,"text":"a"}'
+    row = resyncing._Row("a", "hash", sent, 0, 0)
+
+    assert resyncing._is_same(listed, row, is_text=is_text) == is_same
+
+
 def test_who_may_not_be_visible_yet_is_not_forgotten(world: World) -> None:
     """What the destination did just before the list was asked for may show only after `read_back_settles`."""
     world.members(*people("ann"))
@@ -279,8 +357,9 @@ def test_a_file_is_as_it_should_be_after_a_resync(world: World, kind: str) -> No
     world.run("to_csv")
     sync = world.sync("to_csv")
     with Listing() as listing:
-        for page in pages_of(world.destinations.get(sync.destination).adapter, sync.target):
-            listing.add(page)
+        place = world.destinations.get(sync.destination)
+        room = open_room(sync, place, world.engine)
+        asyncio.run(list_members(sync, place, world.engine, room, listing))
         found = resync(world.ledger, sync, listing, AsOf.now(world.ledger, world.time()))
 
     assert (found.dropped, found.different, found.unchanged) == (0, 0, 2)

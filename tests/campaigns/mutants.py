@@ -15,6 +15,7 @@ BREAKER, CONCURRENCY = (f"tests/activation/test_{name}.py" for name in ("breaker
 UNDO, APPEND, RECEIPTS = (f"tests/activation/test_{name}.py" for name in ("undo", "append", "receipts"))
 MEMBERS = "tests/activation/test_batch_members.py"
 SAFEGUARDS = "tests/activation/test_safeguards.py"
+LISTING = "tests/activation/test_listing.py"
 SIMULATION = "tests/campaigns/test_delivery_simulation.py"
 NEVER = "if False:"
 
@@ -449,7 +450,9 @@ DESTINATIONS = (
     mutant("more requests at once than it takes", "room.py", "elif self.breaker.waits_for_probe or self._in_flight >= self._slots:", "elif self.breaker.waits_for_probe:", f"{CONCURRENCY}::test_all_syncs_of_a_destination_share_its_requests_in_flight"),
     mutant("its rate limit is not asked", "room.py", "elif wait := self._windows.admit(now):", "elif (wait := self._windows.admit(now)) and False:", f"{CONCURRENCY}::test_all_syncs_of_a_destination_share_its_rate_windows"),
     mutant("a request counts from when it left", "room.py", "self._windows.arrived(entry.admitted_at, entry.admitted_at + late)", "pass", f"{CONCURRENCY}::test_a_request_that_travels_longer_than_the_next_does_not_break_the_limit"),
-    mutant("half a list is taken for all of it", "listing.py", "            if is_final or failures >= engine.patience.unknown_attempts:\n", "            if failures >= engine.patience.unknown_attempts:\n                return\n            if is_final:\n", f"{CONCURRENCY}::test_of_half_a_list_nothing_is_planned"),
+    mutant("half a list is taken for all of it", "listing.py", "                raise _not_listed(sync, why)\n            await", "                return\n            await", f"{CONCURRENCY}::test_of_half_a_list_nothing_is_planned"),
+    mutant("a list is believed of what came after it", "resync.py", "return row.ledger_seq <= self.ledger_seq and", "return", f"{LISTING}::test_who_came_while_a_list_was_read_is_not_forgotten"),
+    mutant("a list is believed of what may not show yet", "resync.py", " and row.acknowledged_at <= to_micros(self.moment)", "", f"{LISTING}::test_who_may_not_be_visible_yet_is_not_forgotten"),
     mutant("a batch that was cancelled keeps its place", "delivery.py", "except BaseException:  # a cancelled", "except Exception:  # a cancelled", f"{CONCURRENCY}::test_a_task_that_is_cancelled_from_within_ends_the_run_and_nobody_waits_for_it"),
     mutant("a sync that was cancelled says nothing", "together.py", "except BaseException as error:  # whoever", "except GeneratorExit as error:  # whoever", f"{CONCURRENCY}::test_a_task_that_is_cancelled_from_within_ends_the_run_and_nobody_waits_for_it"),
     mutant("a sync starts although its former failed", "together.py", "        if former is not None:\n", f"        {NEVER}\n", f"{CONCURRENCY}::test_a_sync_whose_former_did_not_end_well_is_not_started_and_says_so"),
