@@ -115,7 +115,9 @@ async def list_members(
         idle = 0 if into.add(page.members) else idle + 1
         if page.next is None:
             return
-        if page.next == after or idle >= IDLE_PAGES:
+        if page.next == after:
+            raise _not_listed(sync, "a page leads to itself")
+        if idle >= IDLE_PAGES:
             raise _not_listed(sync, f"{idle} pages in a row show nobody new")
         after, failures = page.next, 0
 

@@ -44,11 +44,15 @@ class NowAndThen(Channel):
 
 
 class Endless(Channel):
-    """Shows the same two pages in turn."""
+    """Shows the same pages in turn, each of which is named by a letter."""
 
-    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:
+    def __init__(self, turns: str) -> None:
+        super().__init__()
+        self._turns = itertools.cycle(turns)
+
+    async def list_members(self, target: Target, after: str | None) -> Page | Outcome:  # noqa: ARG002
         await super().list_members(target, None)
-        return Page({"foreign": "{}"}, "b" if after == "a" else "a")
+        return Page({"foreign": "{}"}, next(self._turns))
 
 
 class Broken(Channel):
@@ -208,14 +212,21 @@ def test_a_destination_that_asks_for_hours_of_peace_is_not_listed_now(company: C
     assert company.ended_at["listed"] < 1
 
 
-def test_a_list_without_an_end_is_none(company: Company) -> None:
-    channel = Endless()
+@pytest.mark.parametrize(
+    ("turns", "why", "requests"),
+    [
+        ("a", "a page leads to itself", 2),
+        ("ab", f"{IDLE_PAGES} pages in a row show nobody new", IDLE_PAGES + 1),
+    ],
+)
+def test_a_list_without_an_end_is_none(company: Company, turns: str, why: str, requests: int) -> None:
+    channel = Endless(turns)
     company.add("listed", channel, mode="mirror_exclusive")
 
     report = company.run()["listed"]
 
-    assert f"({IDLE_PAGES} pages in a row show nobody new)" in str(report.error)
-    assert len(channel.listed_at) == IDLE_PAGES + 1
+    assert f"({why})" in str(report.error)
+    assert len(channel.listed_at) == requests
 
 
 def test_pages_do_not_hide_that_nothing_is_taken(company: Company) -> None:
