@@ -81,6 +81,8 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
                 typer.echo(line)
             raise PlanRefusedError(NOT_DONE)
         undo.check_can_be_undone(found)
+        if found.in_part:
+            typer.echo(_in_part(found), err=True)
         record_decision(context, "rollback", sync.name, reason, sync_run_id=sync_run_id)
         with (
             context.open_ledger() as ledger,
@@ -238,4 +240,13 @@ def _undo_lines(found: undo.Undo) -> list[str]:
         f"  {found.updates:>9,} it changed would be put back",
         f"  {found.adds:>9,} it removed would be added again, whom nobody has denied since",
     ]
+    if found.in_part:
+        lines.append(_in_part(found))
     return lines + [f"  {count:>9,} cannot be undone: {why}" for why, count in found.impossible.items()]
+
+
+def _in_part(found: undo.Undo) -> str:
+    return (
+        f"  {found.in_part:>9,} of these only in part: the run sent a field that had been left out before, "
+        "and it stays"
+    )

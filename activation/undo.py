@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from activation.adapters.base import OperationKind
 from activation.config import Sync
 from activation.errors import PlanRefusedError
@@ -23,7 +25,9 @@ class Undo:
     """What undoing a run would do: counts of inverse operations, and what cannot be undone, by reason.
 
     `irreversible`: deletions and sends. `changed_since`: a later run acted on the key. `in_doubt`: its last
-    operation has no answer yet. `former_not_kept`: nobody knows what the destination had before.
+    operation has no answer yet. `former_not_kept`: nobody knows what the destination had before. `in_part`:
+    how many of the updates cannot put back all, because the run sent a field that had been left out before:
+    nobody knows what the destination had in it, and what was sent stays.
     """
 
     sync_name: str
@@ -32,6 +36,7 @@ class Undo:
     adds: int = 0
     updates: int = 0
     removes: int = 0
+    in_part: int = 0
     impossible: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -103,11 +108,13 @@ def plan_undo(ledger: Ledger, sync: Sync, sync_run_id: str) -> Undo:
         )
     counts: Counter[str] = Counter()
     impossible: Counter[str] = Counter()
+    in_part = 0
     for row in _candidates(ledger, sync_run_id):
         if row["impossible"] is not None:
             impossible[row["impossible"]] += 1
         else:
             counts[_inverse(row).kind] += 1
+            in_part += _has_left_over(row)
     return Undo(
         sync.name,
         sync_run_id,
@@ -115,6 +122,7 @@ def plan_undo(ledger: Ledger, sync: Sync, sync_run_id: str) -> Undo:
         adds=counts[OperationKind.ADD],
         updates=counts[OperationKind.UPDATE],
         removes=counts[OperationKind.REMOVE],
+        in_part=in_part,
         impossible=dict(sorted(impossible.items())),
     )
 
@@ -187,6 +195,14 @@ def _candidates(ledger: Ledger, sync_run_id: str) -> Iterator[dict[str, Any]]:
         while rows := cursor.fetchmany(FETCH_ROWS):
             for row in rows:
                 yield dict(zip(names, row, strict=True))
+
+
+def _has_left_over(row: Mapping[str, Any]) -> bool:
+    """Whether the run sent a field that the former payload says nothing of."""
+    former, sent = row["former_payload"], row["sent_payload"]
+    if former is None or sent is None:
+        return False
+    return bool(orjson.loads(sent).keys() - orjson.loads(former).keys())
 
 
 def _inverse(row: Mapping[str, Any]) -> PlannedOperation:

@@ -17,6 +17,7 @@ select
     operations.payload_hash,
     formers.former_hash,
     formers.former_payload,
+    acknowledged.payload as sent_payload,
     case
         when operations.operation in ('erase', 'send') then 'irreversible'
         when operations.operation = 'remove' and operations.holds = 1 then 'irreversible'

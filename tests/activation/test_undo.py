@@ -66,6 +66,23 @@ def test_a_run_that_is_taken_back_leaves_the_destination_exactly_as_it_was(world
     assert undo.runs_of(world.ledger, "to_sandbox")[0].undoes == bad.sync_run_id
 
 
+def test_a_field_that_was_left_out_before_stays_and_is_told(world: World) -> None:
+    """Nobody knows what the destination had in it."""
+    world.members(Person("ann", lifetime_value=None), Person("bob"))
+    world.run()
+    world.members(Person("ann", country="XX", lifetime_value=5), Person("bob", country="XX"))
+    bad = str(world.run().sync_run_id)
+
+    found = undo.plan_undo(world.ledger, world.sync(), bad)
+    take_back(world, bad)
+
+    assert (found.updates, found.in_part) == (2, 1)
+    assert {key: (fields["country"], fields["value"]) for key, fields in held(world).items()} == {
+        "ann@example.com": ("GB", 5.0),
+        "bob@example.com": ("GB", 10.0),
+    }
+
+
 def test_the_sync_waits_until_a_person_resumes_it(world: World, bad_run: str) -> None:
     take_back(world, bad_run)
     before = held(world)
