@@ -83,10 +83,10 @@ class Breaker:
         self.failures += 1
         self._failing_since = self._failing_since or now
         if retry_after is not None:
-            self._asked_until = max(self._asked_until or now, now + retry_after)
-            if self._asked_until - self._failing_since > self._tolerance.give_up_after:
+            asked_until = self.wait_as_asked(now + retry_after)
+            if asked_until - self._failing_since > self._tolerance.give_up_after:
                 self.given_up = (
-                    f"{self._destination} asked to be left alone until {self._asked_until:%Y-%m-%d %H:%M} "
+                    f"{self._destination} asked to be left alone until {asked_until:%Y-%m-%d %H:%M} "
                     f"UTC ({reason}); what is left waits for the next run"
                 )
         if self.state is State.CLOSED and self.failures < self._tolerance.failures_in_a_row:
@@ -102,9 +102,10 @@ class Breaker:
                 "next run"
             )
 
-    def wait_as_asked(self, until: datetime) -> None:
-        """The destination asked to be left alone until then, whoever it said so to."""
+    def wait_as_asked(self, until: datetime) -> datetime:
+        """The destination asked to be left alone until then, or for longer before; gives until when it is."""
         self._asked_until = max(self._asked_until or until, until)
+        return self._asked_until
 
     def give_up(self, reason: str) -> None:
         """No other request can succeed until a person acts."""

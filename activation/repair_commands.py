@@ -1,6 +1,7 @@
 """`cdp sync …` for when something went wrong: runs, rollback, resync, dead letters, retry, discard."""
 
 import dataclasses
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -120,10 +121,9 @@ def _register_undo(app: typer.Typer, context: ActivationContext) -> None:
             raise PlanRefusedError(NOT_DONE)
         record_decision(context, "resync", name, reason)
         with context.open_ledger() as ledger, destinations_of(context) as destinations, Listing() as listed:
-            as_of = AsOf.now(ledger, context.clock())
+            settles = sync.destination.capabilities.read_back_settles if is_listable else timedelta(0)
+            as_of = AsOf.now(ledger, context.clock(), settles=settles)
             if is_listable:
-                settles = sync.destination.capabilities.read_back_settles
-                as_of = AsOf.now(ledger, context.clock(), settles=settles)
                 list_now(context, sync, destinations.get(sync.destination), into=listed)
             found = resync(ledger, sync, listed if is_listable else None, as_of)
         if as_json:

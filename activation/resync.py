@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from activation.adapters.base import as_text
 from activation.config import Sync
 from activation.errors import LedgerBusyError
 from activation.ledger import Ledger
@@ -140,16 +141,10 @@ def _is_same(listed: str, row: _Row, *, is_text: bool) -> bool:
     held = json.loads(listed)
     wanted = json.loads(row.payload, parse_float=str if is_text else None)
     if is_text:
-        wanted = {field: _as_text(value) for field, value in wanted.items()}
+        wanted = {field: as_text(value) for field, value in wanted.items()}
     return all(
         field in held
         and held[field] == wanted[field]
         and isinstance(held[field], bool) == isinstance(wanted[field], bool)
         for field in wanted
     )
-
-
-def _as_text(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -1,5 +1,6 @@
 """What a destination's adapter promises, and the data it exchanges with the delivery engine."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ class OutcomeKind(StrEnum):
     REJECTED = "rejected"  # never send this again
     DEFERRED = "deferred"  # certainly not done; try later
     UNKNOWN = "unknown"  # may or may not have been done
+
+
+def as_text(value: object) -> str:
+    """A value of a payload in a place that has nothing but texts; null is the empty one there."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 class Operation(NamedTuple):

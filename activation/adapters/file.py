@@ -33,6 +33,7 @@ from activation.adapters.base import (
     Surroundings,
     SyncOptions,
     Target,
+    as_text,
 )
 from activation.errors import DestinationDownError
 
@@ -267,7 +268,7 @@ def _batch_lines(batch: Batch) -> Iterator[bytes]:
     for operation in batch.operations:
         fields = _exact_fields(operation.payload or "{}")
         yield _csv_line(
-            [_do(operation.kind), operation.destination_key, *(_csv_text(fields.get(f)) for f in others)]
+            [_do(operation.kind), operation.destination_key, *(as_text(fields.get(f)) for f in others)]
         )
 
 
@@ -280,7 +281,7 @@ def _current_lines(target: Target, members: sqlite3.Connection) -> Iterator[byte
     for destination_key, payload in members.execute("select * from members order by destination_key"):
         if is_csv:
             fields = _exact_fields(payload)
-            yield _csv_line([destination_key, *(_csv_text(fields.get(field)) for field in others)])
+            yield _csv_line([destination_key, *(as_text(fields.get(field)) for field in others)])
         else:
             row = {"key": destination_key, "fields": orjson.Fragment(payload)}
             yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
@@ -333,12 +334,6 @@ def _exact_fields(payload: str) -> dict[str, object]:
     """The fields with every decimal as the text it is, so that 10.00 stays 10.00."""
     fields: dict[str, object] = json.loads(payload, parse_float=str)
     return fields
-
-
-def _csv_text(value: object) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _csv_line(values: list[str]) -> bytes:

@@ -15,7 +15,7 @@ from activation import copying
 from activation import listing as listing_module
 from activation import resync as resyncing
 from activation.adapters import file as file_adapter
-from activation.adapters.base import OperationKind, Outcome, OutcomeKind
+from activation.adapters.base import OperationKind, Outcome, OutcomeKind, as_text
 from activation.adapters.webhook import WebhookAdapter
 from activation.errors import DestinationDownError, LedgerBusyError, TemporaryFileError
 from activation.listing import Listing, list_members
@@ -333,6 +333,14 @@ def test_what_the_destination_has_is_what_was_sent(listed: str, *, is_text: bool
     row = resyncing._Row("a", "hash", sent, 0, 0)
 
     assert resyncing._is_same(listed, row, is_text=is_text) == is_same
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), ("ä", "ä"), (True, "true"), (5, "5"), (10**29, "1" + "0" * 29), (["a", 1], '["a",1]')],
+)
+def test_a_place_of_texts_has_a_value_as_it_stands_in_the_payload(value: object, text: str) -> None:
+    assert as_text(value) == text
 
 
 def test_who_may_not_be_visible_yet_is_not_forgotten(world: World) -> None:
